@@ -1,0 +1,238 @@
+"""Logs without values: static event names, an allow-list of keys, ids and numbers only (R34).
+
+What a person wrote or is called must not reach a log, whoever calls: a key outside the list is
+dropped and only its name is kept, a text that is no id or word is hidden, an exception is told by
+its class and frames, and what libraries log is told by the logger's name and the line it was
+logged at, because their texts quote values.
+"""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from types import TracebackType
+from typing import TextIO
+from uuid import UUID
+
+import grpc
+import psycopg
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from services.chassis.errors import DomainError
+
+_KEYS = """
+    actor attempt attempts batch bytes cause channel check code committed constraint consumer
+    consumers count delay development durable error event events exit_code expected format
+    http_listen incarnation internal_listen job keys kind lag lane last limit line listen logger
+    members method migration missing peer pending position positions provider queue reason refusal
+    replicas role rows seconds sequence sequences service signal size source sqlstate stage state
+    status stream streams table task tasks traceparent tries type types version watches
+"""
+ALLOWED = frozenset(_KEYS.split())
+_ALLOWED_ENDINGS = ("_id", "_count", "_ms", "_seconds", "_bytes", "_version", "_position")
+_ALLOWED_TEXT = re.compile(r"[\w.:/<>*+,\-]{0,200}", re.ASCII)
+_EVENT = re.compile(r"[a-z][a-z0-9_]{0,60}")
+_HIDDEN = "<hidden>"
+_MOST_ITEMS = 50
+_MOST_FRAMES = 20
+_MOST_LINKS = 8
+
+_bound: ContextVar[Mapping[str, object]] = ContextVar("log_context")
+_NOTHING: Mapping[str, object] = {}
+
+
+def configure(service: str, level: str, format: str, *, stream: TextIO = sys.stdout) -> None:
+    """Route every log of the process, libraries' included, through this module."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[_Record(service), _render_json if format == "json" else _console()],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=lambda *_: _Writer(stream),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Libraries()]
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_crash
+
+
+def get_logger() -> FilteringBoundLogger:
+    """`get_logger().info("message_sent", conversation_id=...)`: a static event, then ids."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def bind(**values: object) -> None:
+    """Add to every further log line of this task and of those that it starts."""
+    _bound.set({**_bound.get(_NOTHING), **values})
+
+
+class _Writer:
+    """Writes lines. A reader that has gone must not fail the work that is logged."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def line(self, text: str) -> None:
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+    debug = info = warning = error = critical = line
+
+
+class _Record:
+    """The record of one event: bound context, time, level and only what may be told."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(self, _logger: WrappedLogger, level: str, given: EventDict) -> EventDict:
+        event = str(given.pop("event", ""))
+        exception = _exception_of(given.pop("exc_info", None))
+        record: dict[str, object] = {
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": "error" if level == "exception" else level,
+            "service": self._service,
+            "event": event if _EVENT.fullmatch(event) else _HIDDEN,
+        }
+        dropped = []
+        for key, value in (*_bound.get(_NOTHING).items(), *given.items()):
+            if key in ALLOWED or key.endswith(_ALLOWED_ENDINGS):
+                record[key] = cleaned(value)
+            else:
+                dropped.append(key)
+        if exception is not None:
+            record["exception"] = rendered(exception)
+        if dropped:
+            record["dropped_keys"] = dropped
+        return record
+
+
+def cleaned(value: object) -> object:
+    """A number, an id or a word as it is; anything that could be a text of a person, hidden."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Enum():
+            return cleaned(value.value)
+        case str():
+            return value if _ALLOWED_TEXT.fullmatch(value) else _HIDDEN
+        case UUID():
+            return str(value)
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case BaseException():
+            return class_of(value)
+        case list() | tuple() | set() | frozenset():
+            return [cleaned(item) for item in list(value)[:_MOST_ITEMS]]
+    return _HIDDEN
+
+
+def rendered(exception: BaseException) -> list[dict[str, object]]:
+    """Class, code and frames of an exception and of those behind it; no message, no value."""
+    return [
+        {"error": class_of(each), **_facts_of(each), "frames": _frames_of(each.__traceback__)}
+        for each in _chain(exception)
+    ]
+
+
+def class_of(exception: BaseException) -> str:
+    kind = type(exception)
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def _chain(exception: BaseException) -> Iterator[BaseException]:
+    waiting, seen = [exception], set[int]()
+    while waiting and len(seen) < _MOST_LINKS:
+        each = waiting.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        behind = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            waiting.extend(each.exceptions)
+        if behind is not None:
+            waiting.append(behind)
+
+
+def _facts_of(exception: BaseException) -> dict[str, object]:
+    match exception:
+        case psycopg.Error():
+            constraint = exception.diag.constraint_name
+            return {"sqlstate": exception.sqlstate, "constraint": cleaned(constraint)}
+        case DomainError():
+            return {"reason": exception.reason}
+        case grpc.aio.AioRpcError():
+            return {"code": exception.code().name}
+        case OSError():
+            return {"code": exception.errno}
+    return {}
+
+
+def _frames_of(traceback: TracebackType | None) -> list[str]:
+    frames = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append(f"{_short(code.co_filename)}:{traceback.tb_lineno}:{code.co_qualname}")
+        traceback = traceback.tb_next
+    return frames[-_MOST_FRAMES:]
+
+
+def _short(path: str) -> str:
+    """The file without the machine's own directories."""
+    for root in ("site-packages/", "/gen/", "/services/", "/tests/"):
+        _, found, rest = path.rpartition(root)
+        if found:
+            return rest if root == "site-packages/" else found.strip("/") + "/" + rest
+    return "/".join(path.split("/")[-2:])
+
+
+def _exception_of(given: object) -> BaseException | None:
+    match given:
+        case BaseException():
+            return given
+        case (_, BaseException() as exception, _):
+            return exception
+        case None | False:
+            return None
+    return sys.exception()
+
+
+def _render_json(_logger: WrappedLogger, _level: str, record: EventDict) -> str:
+    return json.dumps(record, separators=(",", ":"))
+
+
+def _console() -> structlog.typing.Processor:
+    return structlog.dev.ConsoleRenderer(colors=False, sort_keys=False)
+
+
+class _Libraries(logging.Handler):
+    """What grpc, nats, asyncio and the others log, without their words."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(
+            record.levelno,
+            "library_log",
+            logger=record.name,
+            source=f"{_short(record.pathname)}:{record.lineno}",
+            exc_info=record.exc_info,
+        )
+
+
+def _log_crash(
+    kind: type[BaseException], exception: BaseException, traceback: TracebackType | None
+) -> None:
+    get_logger().critical("process_crashed", exc_info=exception.with_traceback(traceback))
