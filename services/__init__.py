@@ -1,0 +1,1 @@
+"""The suite: one package per service, what they stand on, and the command that people type."""

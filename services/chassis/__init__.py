@@ -1,0 +1,1 @@
+"""What every service stands on. No rule of the product lives here."""

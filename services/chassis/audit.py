@@ -1,0 +1,41 @@
+"""Who did what, in the transaction that did it; insert-only for the service (R34)."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.identity import Caller
+
+_ADD = text("""
+insert into audit (clinic_id, actor, action, object_type, object_id, outcome, reason)
+values (:clinic_id, :actor, :action, :object_type, :object_id, :outcome, :reason)
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """`action` is the verb_object of the use case; `outcome` is `done` or `denied`."""
+
+    action: str
+    object_type: str
+    object_id: UUID | str
+    outcome: str = "done"
+    reason: str = ""
+
+
+async def add(connection: AsyncConnection, caller: Caller, clinic_id: UUID, record: Record) -> None:
+    """Write one row. The connection's scope must hold the clinic."""
+    await connection.execute(
+        _ADD,
+        {
+            "clinic_id": clinic_id,
+            "actor": caller.actor,
+            "action": record.action,
+            "object_type": record.object_type,
+            "object_id": str(record.object_id),
+            "outcome": record.outcome,
+            "reason": record.reason,
+        },
+    )

@@ -1,0 +1,140 @@
+"""Group commit: what arrives while a transaction is under way forms the next one (limits.md).
+
+Nothing lingers: alone, a member is a batch of one. A member whose key is locked elsewhere comes
+back as SKIPPED and waits in a lane of its own key, in order, one transaction at a time; while a
+key has members in its lane, later ones join them there.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, TypeVar
+
+from services.chassis.errors import DomainError, ResourceExhausted
+from services.chassis.logs import get_logger
+
+MOST_MEMBERS = 128
+MOST_WAITING = 4_096
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+log = get_logger()
+
+
+class Skipped(Enum):
+    SKIPPED = "skipped"
+
+
+SKIPPED = Skipped.SKIPPED
+
+# (members, wait for locks?) -> an outcome for each member, in order.
+Commit = Callable[[Sequence[M], bool], Awaitable[Sequence[R | DomainError | Skipped]]]
+
+
+@dataclass(slots=True)
+class _Entry(Generic[M, R]):
+    member: M
+    answer: asyncio.Future[R]
+
+
+@dataclass(slots=True)
+class _Queue(Generic[M, R]):
+    waiting: deque[_Entry[M, R]] = field(default_factory=deque)
+
+    def take(self) -> list[_Entry[M, R]]:
+        return [self.waiting.popleft() for _ in range(min(MOST_MEMBERS, len(self.waiting)))]
+
+
+class Batcher(Generic[M, R]):
+    """One road for many small writes. `commit` runs one transaction; `key` names a member's lock."""
+
+    def __init__(self, commit: Commit[M, R], *, key: Callable[[M], Hashable]) -> None:
+        self._commit = commit
+        self._key = key
+        self._road: _Queue[M, R] = _Queue()
+        self._lanes: dict[Hashable, _Queue[M, R]] = {}
+        self._driving = False
+        self._waiting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, member: M) -> R:
+        """The member's own outcome: its result, or its refusal raised.
+
+        Cancelling the wait does not cancel the write. Raises ResourceExhausted where too many wait.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise ResourceExhausted("Too many writes are waiting")
+        entry = _Entry[M, R](member, asyncio.get_running_loop().create_future())
+        self._road.waiting.append(entry)
+        if not self._driving:
+            self._driving = True
+            self._start(self._drive_road())
+        self._waiting += 1
+        try:
+            return await asyncio.shield(entry.answer)
+        finally:
+            self._waiting -= 1
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drive_road(self) -> None:
+        try:
+            while entries := self._road.take():
+                if free := [entry for entry in entries if not self._joined_lane(entry)]:
+                    await self._run(free, wait=False)
+        finally:
+            self._driving = False
+
+    async def _drive_lane(self, key: Hashable) -> None:
+        lane = self._lanes[key]
+        while entries := lane.take():
+            await self._run(entries, wait=True)
+        del self._lanes[key]
+
+    async def _run(self, entries: list[_Entry[M, R]], *, wait: bool) -> None:
+        """One transaction; where a member breaks it, one a member, so that each has its own."""
+        try:
+            outcomes = await self._commit([entry.member for entry in entries], wait)
+        except Exception as error:
+            if len(entries) == 1 or isinstance(error, DomainError):
+                # A DomainError is the database out of reach: it concerns all of them alike.
+                for entry in entries:
+                    _fail(entry.answer, error)
+                return
+            log.warning("batch_repeated_by_member", members=len(entries), exc_info=error)
+            for entry in entries:
+                await self._run([entry], wait=True)
+            return
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            self._answer(entry, outcome)
+
+    def _joined_lane(self, entry: _Entry[M, R]) -> bool:
+        lane = self._lanes.get(self._key(entry.member))
+        if lane is not None:
+            lane.waiting.append(entry)
+        return lane is not None
+
+    def _answer(self, entry: _Entry[M, R], outcome: R | DomainError | Skipped) -> None:
+        if isinstance(outcome, Skipped):
+            self._put_in_lane(entry)
+        elif isinstance(outcome, DomainError):
+            _fail(entry.answer, outcome)
+        elif not entry.answer.done():
+            entry.answer.set_result(outcome)
+
+    def _put_in_lane(self, entry: _Entry[M, R]) -> None:
+        if not self._joined_lane(entry):
+            key = self._key(entry.member)
+            self._lanes[key] = _Queue(deque([entry]))
+            self._start(self._drive_lane(key))
+
+
+def _fail(answer: asyncio.Future[R], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)

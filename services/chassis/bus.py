@@ -1,0 +1,310 @@
+"""NATS JetStream: a fast, lossy copy of the outbox (design section 5).
+
+Streams and consumers are made by the services and made again where they are gone; a stream that
+differs from ours is refused. NATS down fails no call: `publish` says Unavailable, and the relay
+tries again.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+
+from services.chassis.errors import Unavailable
+from services.chassis.logs import get_logger
+from services.chassis.outbox import Event, Refused
+
+PUBLISH_SECONDS = 2.0
+ACK_WAIT_SECONDS = 30
+_STREAM_FULL = 10077
+_WEEK_SECONDS = 7 * 86_400
+_DUPLICATES_SECONDS = 600
+_BATCH = 100
+_HEARTBEAT_SECONDS = 1
+_EXPIRES_SECONDS = 5
+
+log = get_logger()
+
+
+class Drifted(Exception):
+    """A stream exists whose settings are not ours; an operator has to look at it."""
+
+
+class Bus:
+    """One process's connection; connects, and connects again, for ever."""
+
+    def __init__(self, url: str, *, service: str, replicas: int = 1) -> None:
+        self._url = url
+        self._service = service
+        self._replicas = replicas
+        self._client = Client()
+        self._wake_handlers: dict[str, Callable[[], None]] = {}
+
+    async def run(self) -> None:
+        """Connect and stay; ends only when cancelled. May be called again after a failure."""
+        if not self._client.is_connected:
+            await self._connect()
+        await self.ensure_stream(self._service)
+        await asyncio.Event().wait()
+
+    async def _connect(self) -> None:
+        await self._client.connect(
+            self._url,
+            name=self._service,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.5,
+            ping_interval=10,
+            connect_timeout=2,
+            error_cb=_on_error,
+            closed_cb=_on_closed,
+            inbox_prefix=f"_INBOX_{self._service}".encode(),
+        )
+        log.info("bus_connected")
+        for subject, handler in self._wake_handlers.items():
+            await self._client.subscribe(subject, cb=_ignoring_message(handler))
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected
+
+    @property
+    def client(self) -> Client:
+        """The connection; raises Unavailable while there is none."""
+        if not self._client.is_connected:
+            raise Unavailable("NATS is out of reach")
+        return self._client
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        return self.client.jetstream(timeout=PUBLISH_SECONDS)
+
+    async def close(self) -> None:
+        if self._client.is_connected:
+            await self._client.drain()
+        elif not self._client.is_closed:
+            await self._client.close()
+
+    async def publish(self, event: Event) -> None:
+        """Returns once the stream has stored it.
+
+        Raises Unavailable where that is not known (the same id may be published again), Refused
+        where NATS will never take it.
+        """
+        try:
+            await self.jetstream.publish(
+                event.subject, event.payload, timeout=PUBLISH_SECONDS, headers=_headers(event)
+            )
+        except NoStreamResponseError:
+            await self.ensure_stream(self._service)
+            raise Unavailable("The stream was gone and has been made again") from None
+        except MaxPayloadError as error:
+            raise Refused from error
+        except APIError as error:
+            if error.err_code == _STREAM_FULL or (error.code or 500) >= 500:
+                raise Unavailable("The stream takes no events now") from error
+            raise Refused from error
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("The event may not have been stored") from error
+
+    def on_wake(self, service: str, handler: Callable[[], None]) -> None:
+        """Call `handler` when another copy of `service` has positioned events; before `run`."""
+        self._wake_handlers[f"wake.{service}"] = handler
+
+    async def wake(self) -> None:
+        """Tell the other copies of this service that there are new positions; a courtesy."""
+        if self._client.is_connected:
+            await self._client.publish(f"wake.{self._service}", b"")
+
+    async def ensure_stream(self, service: str) -> None:
+        """Make a service's stream where it is absent; raises Drifted where it is not as ours."""
+        wanted = _stream_config(service, self._replicas)
+        jetstream = self.jetstream
+        try:
+            try:
+                found = (await jetstream.stream_info(service.upper())).config
+            except NotFoundError:
+                found = (await jetstream.add_stream(wanted)).config
+                log.info("stream_made", stream=service.upper())
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("JetStream is out of reach") from error
+        if not _same(found, wanted):
+            raise Drifted(f"stream {service.upper()} is not configured as this release needs it")
+
+    async def ensure_consumer(self, source: str, durable: str) -> None:
+        """Make a durable pull consumer on a service's stream, and the stream, where absent."""
+        await self.ensure_stream(source)
+        try:
+            await self.jetstream.add_consumer(source.upper(), _consumer_config(durable))
+        except (NatsError, TimeoutError) as error:
+            raise Unavailable("JetStream is out of reach") from error
+
+
+def _stream_config(service: str, replicas: int) -> StreamConfig:
+    return StreamConfig(
+        name=service.upper(),
+        subjects=[f"{service}.>"],
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        max_age=_WEEK_SECONDS,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=_DUPLICATES_SECONDS,
+        num_replicas=replicas,
+    )
+
+
+def _same(found: StreamConfig, wanted: StreamConfig) -> bool:
+    names = ("subjects", "storage", "retention", "discard", "max_age", "duplicate_window")
+    return all(getattr(found, name) == getattr(wanted, name) for name in names)
+
+
+def _consumer_config(durable: str) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=durable,
+        ack_policy=AckPolicy.EXPLICIT,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_wait=ACK_WAIT_SECONDS,
+        max_deliver=-1,
+        max_ack_pending=1_000,
+    )
+
+
+def _headers(event: Event) -> dict[str, str]:
+    """The CloudEvents NATS binding, and what the inbox needs."""
+    return {
+        "Nats-Msg-Id": str(event.event_id),
+        "ce-id": str(event.event_id),
+        "ce-type": event.type,
+        "ce-kind": event.kind,
+        "ce-source": event.source,
+        "ce-time": event.occurred_at.isoformat(),
+        "ce-clinic": str(event.clinic_id),
+        "ce-aggregate": str(event.aggregate_id),
+        "ce-position": str(event.position),
+        "ce-incarnation": event.incarnation,
+        "traceparent": event.trace,
+    }
+
+
+def to_event(message: Msg) -> Event:
+    """The event in a message; KeyError or ValueError where it is none of ours."""
+    headers = message.headers or {}
+    return Event(
+        event_id=UUID(headers["ce-id"]),
+        clinic_id=UUID(headers["ce-clinic"]),
+        source=headers["ce-source"],
+        kind=headers["ce-kind"],
+        type=headers["ce-type"],
+        aggregate_id=UUID(headers["ce-aggregate"]),
+        position=int(headers["ce-position"]),
+        incarnation=headers["ce-incarnation"],
+        occurred_at=datetime.fromisoformat(headers["ce-time"]).astimezone(UTC),
+        trace=headers.get("traceparent", ""),
+        payload=message.data,
+    )
+
+
+class PullConsumer:
+    """A durable pull consumer's loop of our own: nats-py's `fetch` of many stalls.
+
+    Hands over what has arrived, in batches; whoever gets a batch acks or naks each message.
+    """
+
+    def __init__(self, bus: Bus, *, source: str, durable: str) -> None:
+        self._bus = bus
+        self._source = source
+        self._durable = durable
+        self._asked = 0
+
+    async def run(self, take: Callable[[list[Msg]], Awaitable[None]]) -> None:
+        """Serve for ever, over reconnects, restarts and deleted stores."""
+        while True:
+            try:
+                await self._serve(take)
+            except (Unavailable, NatsError, TimeoutError):
+                await asyncio.sleep(0.25)
+
+    async def _serve(self, take: Callable[[list[Msg]], Awaitable[None]]) -> None:
+        client = self._bus.client
+        await self._bus.ensure_consumer(self._source, self._durable)
+        subscription = await client.subscribe(client.new_inbox())
+        try:
+            self._asked = 0
+            while batch := await self._next_batch(client, subscription):
+                if messages := [message for message in batch if not _status(message)]:
+                    await take(messages)
+        finally:
+            if client.is_connected:
+                await subscription.unsubscribe()
+
+    async def _next_batch(self, client: Client, subscription: Subscription) -> list[Msg]:
+        """What has arrived, at least one message; nothing when it is time to bind again."""
+        if self._asked <= 0:
+            await self._ask(client, subscription)
+        try:
+            batch = [await subscription.next_msg(timeout=2.5 * _HEARTBEAT_SECONDS)]
+        except (TimeoutError, NatsError):
+            return []
+        while subscription.pending_msgs and len(batch) < _BATCH:
+            batch.append(await subscription.next_msg(timeout=1))
+        for message in batch:
+            status = _status(message)
+            if status in ("404", "408", "409"):
+                self._asked = 0
+            elif not status:
+                self._asked -= 1
+            if status == "503" or (status == "409" and "eleted" in _description(message)):
+                return []
+        return batch
+
+    async def _ask(self, client: Client, subscription: Subscription) -> None:
+        request = {
+            "batch": _BATCH,
+            "expires": _EXPIRES_SECONDS * 10**9,
+            "idle_heartbeat": _HEARTBEAT_SECONDS * 10**9,
+        }
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._source.upper()}.{self._durable}"
+        await client.publish(subject, json.dumps(request).encode(), reply=subscription.subject)
+        self._asked = _BATCH
+
+
+def _status(message: Msg) -> str:
+    return (message.headers or {}).get("Status", "") if not message.data else ""
+
+
+def _description(message: Msg) -> str:
+    return (message.headers or {}).get("Description", "")
+
+
+def _ignoring_message(handler: Callable[[], None]) -> Callable[[Msg], Awaitable[None]]:
+    async def on_message(_: Msg) -> None:
+        handler()
+
+    return on_message
+
+
+async def _on_error(error: Exception) -> None:
+    log.warning("bus_error", error_class=type(error).__name__)
+
+
+async def _on_closed() -> None:
+    log.warning("bus_closed")
+
+

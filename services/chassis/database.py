@@ -1,0 +1,137 @@
+"""Transactions: admission permits, shielding, clinic scope and retries (design section 4).
+
+A client that hangs up must cancel neither a commit nor a connection's checkout, so every
+transaction runs in a task of its own, behind as many permits as the pool has connections.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services.chassis.errors import Aborted, DomainError, ResourceExhausted, Unavailable
+from services.chassis.logs import get_logger
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+ScopedWork = Callable[[AsyncConnection, datetime], Awaitable[T]]
+
+_SCOPE = text("select set_config('app.clinics', :clinics, true), transaction_timestamp()")
+
+# Serialization failure and deadlock; a unique violation is a race that the second try sees decided.
+_RETRIED = frozenset({"40001", "40P01", "23505"})
+_BUSY = frozenset({"55P03", "57014"})  # lock_timeout, statement_timeout
+_TRIES = 4
+
+# The server's own limits, in milliseconds: they hold also when this process is stopped or gone.
+_TIMEOUTS = (
+    "-c statement_timeout=10000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=10000"
+)
+
+log = get_logger()
+
+
+def clinic_list(clinics: Collection[UUID]) -> str:
+    """The value of `app.clinics`, which the policies of row-level security read."""
+    return ",".join(map(str, clinics))
+
+
+class Database:
+    """One role's connections to one database; never more backends than `size`."""
+
+    def __init__(self, url: str, *, size: int, name: str) -> None:
+        self._engine = _engine(url, size, name)
+        self._permits = asyncio.Semaphore(size)
+
+    async def transact(
+        self, work: ScopedWork[T], *, clinics: Collection[UUID] = (), deadline: float = 3.0
+    ) -> T:
+        """Run `work(connection, now)` in a transaction that sees these clinics and no other.
+
+        `now` is the transaction's timestamp. Commits when `work` returns, rolls back when it
+        raises. `work` may run more than once: 40001, 40P01 and unique races are repeated.
+        `deadline` is in seconds, for the permit and again for the work.
+        """
+
+        async def scoped(connection: AsyncConnection) -> T:
+            row = (await connection.execute(_SCOPE, {"clinics": clinic_list(clinics)})).one()
+            return await work(connection, row[1])
+
+        return await self.connect(scoped, deadline=deadline)
+
+    async def connect(self, work: Work[T], *, deadline: float = 3.0) -> T:
+        """As `transact`, for work that sets its own scope or crosses clinics as `worker`."""
+        try:
+            async with asyncio.timeout(deadline):
+                await self._permits.acquire()
+        except TimeoutError:
+            raise ResourceExhausted("The service is at its limit of transactions") from None
+        task = asyncio.create_task(self._bounded(work, deadline))
+        task.add_done_callback(lambda _: self._permits.release())
+        return await asyncio.shield(task)
+
+    async def _bounded(self, work: Work[T], deadline: float) -> T:
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._repeated(work)
+        except TimeoutError:
+            raise Unavailable("The database took too long; repeat the call") from None
+
+    async def _repeated(self, work: Work[T]) -> T:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                async with self._engine.connect() as connection, connection.begin():
+                    return await work(connection)
+            except DBAPIError as error:
+                state = sqlstate(error)
+                if state not in _RETRIED or attempt == _TRIES:
+                    raise refusal_of(error) from error
+                log.info("transaction_repeated", sqlstate=state, attempt=attempt)
+            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
+        raise AssertionError("the last try returns or raises")
+
+    async def check(self) -> None:
+        """Raises Unavailable where the database is out of reach."""
+        await self.connect(_ping, deadline=1.0)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+async def _ping(connection: AsyncConnection) -> None:
+    await connection.execute(text("select 1"))
+
+
+def _engine(url: str, size: int, name: str) -> AsyncEngine:
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=size,
+        max_overflow=0,
+        pool_recycle=1800,
+        hide_parameters=True,
+        connect_args={"application_name": name, "connect_timeout": 3, "options": _TIMEOUTS},
+    )
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """The five-character code of a database error; none where the connection itself failed."""
+    state = getattr(error.orig, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def refusal_of(error: DBAPIError) -> DomainError | DBAPIError:
+    """What a caller is told; an error of ours (a bad query) stays what it is."""
+    state = sqlstate(error)
+    if state in _RETRIED:
+        return Aborted("Another call changed the same thing; repeat the call")
+    if state in _BUSY:
+        return Unavailable("The database is busy; repeat the call")
+    if state is None or state[:2] in ("08", "53", "57"):
+        return Unavailable("The database is out of reach; repeat the call")
+    return error

@@ -1,0 +1,148 @@
+"""Data keys, one a clinic and version, wrapped by a master key (design section 8).
+
+AES-256-GCM throughout, with 96-bit random nonces in front of the ciphertext. The associated data
+say where a ciphertext belongs, so that one moved elsewhere does not decrypt (P22).
+"""
+
+import base64
+import binascii
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.database import Database
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+
+
+class WrongMasterKey(Exception):
+    """The master key is absent, malformed, or does not open the keys that are stored."""
+
+
+class KeyProvider(Protocol):
+    """Wraps and unwraps data keys; a key management service fits behind it."""
+
+    def wrap(self, key: bytes, associated: bytes) -> bytes: ...
+
+    def unwrap(self, wrapped: bytes, associated: bytes) -> bytes:
+        """Raises WrongMasterKey where this provider did not wrap it."""
+        ...
+
+
+def seal(key: bytes, plaintext: bytes, associated: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plaintext, associated)
+
+
+def open_sealed(key: bytes, sealed: bytes, associated: bytes) -> bytes:
+    """Raises cryptography's InvalidTag where the key or the place is another."""
+    return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], associated)
+
+
+def derive(secret: bytes, purpose: str) -> bytes:
+    """A 32-byte key for one purpose (HKDF, RFC 5869)."""
+    kdf = HKDF(algorithm=hashes.SHA256(), length=_KEY_BYTES, salt=None, info=purpose.encode())
+    return kdf.derive(secret)
+
+
+def decode_key(text_form: str, *, name: str) -> bytes:
+    """32 bytes from their base64 form; WrongMasterKey names what is malformed."""
+    try:
+        key = base64.b64decode(text_form.strip(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise WrongMasterKey(f"{name} must be 32 bytes in base64")
+    return key
+
+
+class FileKeyProvider:
+    """A master key in a file: for one machine, and for development."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise WrongMasterKey(
+                f"there is no master key at {path}; restore the file, for a new one cannot open"
+                " what the old one sealed"
+            )
+        self._key = decode_key(path.read_text(), name=f"the master key at {path}")
+
+    def wrap(self, key: bytes, associated: bytes) -> bytes:
+        return seal(self._key, key, associated)
+
+    def unwrap(self, wrapped: bytes, associated: bytes) -> bytes:
+        try:
+            return open_sealed(self._key, wrapped, associated)
+        except InvalidTag:
+            raise WrongMasterKey("the master key does not open the stored data keys") from None
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    version: int
+    secret: bytes
+
+
+_CURRENT = text("""
+select version, wrapped from data_keys where clinic_id = :clinic_id order by version desc limit 1
+""")
+_ONE = text("select wrapped from data_keys where clinic_id = :clinic_id and version = :version")
+_FIRST = text("""
+insert into data_keys (clinic_id, version, wrapped) values (:clinic_id, 1, :wrapped)
+on conflict do nothing
+""")
+_ANY = text("select clinic_id, version, wrapped from data_keys limit 1")
+
+
+class DataKeys:
+    """The data keys of a service's database; unwrapped ones are kept in memory, for they never
+    change."""
+
+    def __init__(self, provider: KeyProvider) -> None:
+        self._provider = provider
+        self._opened: dict[tuple[UUID, int], bytes] = {}
+
+    async def current(self, connection: AsyncConnection, clinic_id: UUID) -> DataKey:
+        """The clinic's newest key, made at its first use; two at once agree on one."""
+        parameters = {"clinic_id": clinic_id}
+        row = (await connection.execute(_CURRENT, parameters)).one_or_none()
+        if row is None:
+            wrapped = self._provider.wrap(os.urandom(_KEY_BYTES), _place(clinic_id, 1))
+            await connection.execute(_FIRST, parameters | {"wrapped": wrapped})
+            row = (await connection.execute(_CURRENT, parameters)).one()
+        return DataKey(row.version, self._open(clinic_id, row.version, row.wrapped))
+
+    async def get(self, connection: AsyncConnection, clinic_id: UUID, version: int) -> bytes:
+        """The key of this version, which something stored was sealed with."""
+        opened = self._opened.get((clinic_id, version))
+        if opened is not None:
+            return opened
+        parameters = {"clinic_id": clinic_id, "version": version}
+        wrapped = (await connection.execute(_ONE, parameters)).scalar_one()
+        return self._open(clinic_id, version, wrapped)
+
+    def _open(self, clinic_id: UUID, version: int, wrapped: bytes) -> bytes:
+        place = (clinic_id, version)
+        if place not in self._opened:
+            self._opened[place] = self._provider.unwrap(bytes(wrapped), _place(*place))
+        return self._opened[place]
+
+    async def check(self, worker: Database) -> None:
+        """Raises WrongMasterKey where the stored keys were wrapped by another master key."""
+        found = await worker.connect(lambda connection: connection.execute(_ANY))
+        if (row := found.one_or_none()) is not None:
+            self._provider.unwrap(bytes(row.wrapped), _place(row.clinic_id, row.version))
+
+
+def _place(clinic_id: UUID, version: int) -> bytes:
+    return f"data key {clinic_id} {version}".encode()

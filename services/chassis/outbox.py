@@ -1,0 +1,351 @@
+"""Events, written with the change that they tell of and numbered after it (design section 5).
+
+`add` writes rows in the caller's transaction. The sequencer gives them positions, gapless for
+ever; the relay publishes them in the order of positions. Everything that reads events reads by
+position. NATS holds a copy; the record is here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.database import Database
+from services.chassis.errors import OutOfRange, Unavailable
+from services.chassis.ids import uuid7
+from services.chassis.logs import get_logger
+from services.chassis.telemetry import current_traceparent
+
+POLL_SECONDS = 0.25
+LEASE_SECONDS = 10
+IN_FLIGHT = 64
+RETENTION = timedelta(days=7)
+_PASS_ROWS = 1_000
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event as the change that made it knows it; `kind` is `state` or `fact`."""
+
+    clinic_id: UUID
+    kind: str
+    type: str
+    aggregate_type: str
+    aggregate_id: UUID
+    aggregate_version: int
+    payload: bytes
+    staff_id: UUID | None = None
+    profile_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event as every reader gets it, from the bus or from the table."""
+
+    event_id: UUID
+    clinic_id: UUID
+    source: str
+    kind: str
+    type: str
+    aggregate_id: UUID
+    position: int
+    incarnation: str
+    occurred_at: datetime
+    trace: str
+    payload: bytes
+
+    @property
+    def subject(self) -> str:
+        return f"{self.source}.{self.kind}.{self.type}.{self.clinic_id}"
+
+
+class Signal:
+    """A coalesced wake-up: any number of `set` before a `wait` wake it once."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when set, or after `seconds`: the poll is the truth, the signal a courtesy."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+        self._event.clear()
+
+
+_ADD = text("""
+insert into outbox (event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
+                    aggregate_version, staff_id, profile_id, payload, trace)
+values (:event_id, :clinic_id, :kind, :type, :aggregate_type, :aggregate_id,
+        :aggregate_version, :staff_id, :profile_id, :payload, :trace)
+""")
+
+
+async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
+    """Write events in the caller's transaction, which holds the locks of their aggregates."""
+    if not events:
+        return
+    trace = current_traceparent()
+    await connection.execute(
+        _ADD,
+        [
+            {
+                "event_id": uuid7(),
+                "clinic_id": event.clinic_id,
+                "kind": event.kind,
+                "type": event.type,
+                "aggregate_type": event.aggregate_type,
+                "aggregate_id": event.aggregate_id,
+                "aggregate_version": event.aggregate_version,
+                "staff_id": event.staff_id,
+                "profile_id": event.profile_id,
+                "payload": event.payload,
+                "trace": trace,
+            }
+            for event in events
+        ],
+    )
+
+
+_LOCK_HEAD = text("select last_position from outbox_head for update")
+
+# A statement of its own, after the lock: it must see what others numbered while we waited.
+_NUMBER = text("""
+with unpositioned as (
+    select id, row_number() over (order by id) as step from (
+        select id from outbox where position is null order by id limit :most) as oldest
+), numbered as (
+    update outbox set position = :last + step
+    from unpositioned where outbox.id = unpositioned.id returning 1
+)
+update outbox_head set last_position = :last + moved.rows
+from (select count(*) as rows from numbered) as moved
+where moved.rows > 0 returning moved.rows
+""")
+
+
+class Sequencer:
+    """Gives positions. Any number may run; the lock on `outbox_head` makes them one."""
+
+    def __init__(self, database: Database, *, positioned: Callable[[], None]) -> None:
+        self.committed = Signal()
+        self._database = database
+        self._positioned = positioned
+
+    async def run(self) -> None:
+        while True:
+            while await self.number():
+                pass
+            await self.committed.wait(POLL_SECONDS)
+
+    async def number(self) -> bool:
+        """One pass; true where there may be more."""
+        rows = await self._database.connect(_number)
+        if rows:
+            self._positioned()
+        return rows == _PASS_ROWS
+
+
+async def _number(connection: AsyncConnection) -> int:
+    last = (await connection.execute(_LOCK_HEAD)).scalar_one()
+    moved = await connection.execute(_NUMBER, {"last": last, "most": _PASS_ROWS})
+    return moved.scalar_one_or_none() or 0
+
+
+_COLUMNS = """event_id, clinic_id, kind, type, aggregate_id, position,
+       (select incarnation from outbox_head) as incarnation, created_at, trace, payload"""
+_READ = text(f"""
+select {_COLUMNS} from outbox where position > :after order by position limit :most
+""")
+_BOUNDS = text("""
+select incarnation, last_position, published_position,
+       (select min(position) from outbox) as oldest_position
+from outbox_head
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the table holds: `oldest` is the first position still there, if there is any."""
+
+    incarnation: str
+    last: int
+    published: int
+    oldest: int | None
+
+
+async def read_bounds(connection: AsyncConnection) -> Bounds:
+    row = (await connection.execute(_BOUNDS)).one()
+    return Bounds(
+        str(row.incarnation), row.last_position, row.published_position, row.oldest_position
+    )
+
+
+async def read(
+    connection: AsyncConnection, source: str, *, after: int, most: int
+) -> Sequence[Event]:
+    """Events after a position, in order. The connection is a worker's: it crosses clinics."""
+    rows = await connection.execute(_READ, {"after": after, "most": most})
+    return [_to_event(row, source) for row in rows]
+
+
+async def check_position(connection: AsyncConnection, incarnation: str, position: int) -> Bounds:
+    """The bounds, where everything after this position is still here; OutOfRange otherwise."""
+    bounds = await read_bounds(connection)
+    first_kept = bounds.last + 1 if bounds.oldest is None else bounds.oldest
+    if incarnation != bounds.incarnation or not first_kept - 1 <= position <= bounds.last:
+        raise OutOfRange(
+            "This position is gone; start again from the current states or the oldest event",
+            incarnation=bounds.incarnation,
+            oldest_position=str(first_kept),
+        )
+    return bounds
+
+
+def _to_event(row: Row[tuple[object, ...]], source: str) -> Event:
+    return Event(
+        event_id=row.event_id,
+        clinic_id=row.clinic_id,
+        source=source,
+        kind=row.kind,
+        type=row.type,
+        aggregate_id=row.aggregate_id,
+        position=row.position,
+        incarnation=str(row.incarnation),
+        occurred_at=row.created_at,
+        trace=row.trace,
+        payload=row.payload,
+    )
+
+
+class Refused(Exception):
+    """The bus will never take this event: too large, or forbidden."""
+
+
+_LEASE = text("""
+update outbox_head
+set published_position = greatest(published_position, :published),
+    relay_owner = :owner, relay_until = clock_timestamp() + make_interval(secs => :seconds)
+where relay_owner = :owner or relay_until < clock_timestamp()
+returning published_position
+""")
+_RELEASE = text("""
+update outbox_head set published_position = greatest(published_position, :published),
+    relay_until = '-infinity' where relay_owner = :owner
+""")
+_PARK = text("""
+insert into dead_letters (id, clinic_id, consumer, source, event_id, kind, type, position,
+    incarnation, payload, trace, error_class, attempts, occurred_at)
+values (:id, :clinic_id, 'relay', :source, :event_id, :kind, :type, :position,
+    :incarnation, :payload, :trace, 'Refused', 1, :occurred_at)
+on conflict do nothing
+""")
+
+Publish = Callable[[Event], Awaitable[None]]
+
+
+class Relay:
+    """Publishes from the published position on, in order within an aggregate.
+
+    One relay holds a lease; two for a moment are harmless, for every copy of an event carries the
+    same `Nats-Msg-Id`. `publish` raises Unavailable for "not now, or not known", Refused for never.
+    """
+
+    def __init__(self, database: Database, *, source: str, publish: Publish) -> None:
+        self.positioned = Signal()
+        self._database = database
+        self._source = source
+        self._publish = publish
+        self._owner = uuid7()
+        self._published = 0
+
+    async def run(self) -> None:
+        try:
+            while True:
+                if not await self.relay():
+                    await self.positioned.wait(POLL_SECONDS)
+        finally:
+            await asyncio.shield(self._release())
+
+    async def relay(self) -> bool:
+        """One pass; true where something was published and there may be more."""
+        events = await self._database.connect(self._leased)
+        if not events:
+            return False
+        before = self._published
+        self._published = await self._publish_all(events)
+        return self._published > before
+
+    async def _leased(self, connection: AsyncConnection) -> Sequence[Event]:
+        """Renew the lease, record what was published, and read on; nothing without the lease."""
+        parameters = {
+            "owner": self._owner,
+            "seconds": LEASE_SECONDS,
+            "published": self._published,
+        }
+        published = (await connection.execute(_LEASE, parameters)).scalar_one_or_none()
+        if published is None:
+            return []
+        self._published = published
+        return await read(connection, self._source, after=published, most=4 * IN_FLIGHT)
+
+    async def _publish_all(self, events: Sequence[Event]) -> int:
+        """The last position before which everything is published."""
+        slots = asyncio.Semaphore(IN_FLIGHT)
+        ordered = sorted(events, key=lambda event: (str(event.aggregate_id), event.position))
+        chains = [list(chain) for _, chain in groupby(ordered, lambda event: event.aggregate_id)]
+        failed = await asyncio.gather(*(self._publish_chain(chain, slots) for chain in chains))
+        first_failed = min((position for position in failed if position is not None), default=None)
+        return events[-1].position if first_failed is None else first_failed - 1
+
+    async def _publish_chain(self, chain: Sequence[Event], slots: asyncio.Semaphore) -> int | None:
+        """Publish one aggregate's events in order; the first position that failed, or None."""
+        async with slots:
+            for event in chain:
+                try:
+                    await self._publish(event)
+                except Unavailable:
+                    return event.position
+                except Refused:
+                    await self._park(event)
+        return None
+
+    async def _park(self, event: Event) -> None:
+        log.error("event_refused_by_bus", event_id=event.event_id, type=event.type)
+        await self._database.connect(lambda connection: park(connection, event))
+
+    async def _release(self) -> None:
+        parameters = {"owner": self._owner, "published": self._published}
+        await self._database.connect(lambda c: c.execute(_RELEASE, parameters))
+
+
+async def park(connection: AsyncConnection, event: Event) -> None:
+    """Keep what NATS refuses for good as a dead letter."""
+    await connection.execute(
+        _PARK,
+        {
+            "id": uuid7(),
+            "clinic_id": event.clinic_id,
+            "source": event.source,
+            "event_id": event.event_id,
+            "kind": event.kind,
+            "type": event.type,
+            "position": event.position,
+            "incarnation": event.incarnation,
+            "payload": event.payload,
+            "trace": event.trace,
+            "occurred_at": event.occurred_at,
+        },
+    )

@@ -1,0 +1,1 @@
+"""The rules of threads: frozen values and pure functions."""

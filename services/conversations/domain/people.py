@@ -1,0 +1,59 @@
+"""What the directory says of a thread's three parties, and what follows from it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from services.directory_replica.states import ClinicState, ProfileState, StaffState
+from services.messaging_rule import Facts, Side, WhyNot, why_not_message, why_not_write
+
+
+class Cause(StrEnum):
+    MERGED_AWAY = "MERGED_AWAY"
+    STAFF_INACTIVE = "STAFF_INACTIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a thread is archived; `id` is the merge or the deactivation that caused it."""
+
+    cause: Cause
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """The clinic, the staff member and the profile of one thread, as the replica holds them."""
+
+    clinic: ClinicState
+    staff: StaffState
+    profile: ProfileState
+
+
+def reasons_in_force(people: People) -> frozenset[Reason]:
+    """Archival is what the two people's states say now; nothing sets or clears it (I1 to I6)."""
+    reasons = set()
+    if people.profile.merge_id is not None:
+        reasons.add(Reason(Cause.MERGED_AWAY, people.profile.merge_id))
+    if people.staff.deactivation_id is not None:
+        reasons.add(Reason(Cause.STAFF_INACTIVE, people.staff.deactivation_id))
+    return frozenset(reasons)
+
+
+def may_see(side: Side, people: People, *, last_sequence: int) -> bool:
+    """May this participant reach the thread at all (R9, R49)?"""
+    if side is Side.STAFF:
+        return True
+    return people.profile.merge_id is None and last_sequence > 0
+
+
+def why_not_send(side: Side, people: People) -> WhyNot | None:
+    """Why this side may not write now, or None (R1, R3, R49, R54, I13 to I15)."""
+    facts = Facts(
+        clinic_allows=people.clinic.messaging_allowed,
+        staff_active=people.staff.active,
+        override=people.profile.override,
+        profile_merged=people.profile.merge_id is not None,
+        do_not_email=people.profile.do_not_email,
+    )
+    return why_not_message(facts) if side is Side.STAFF else why_not_write(facts)
