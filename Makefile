@@ -1,0 +1,69 @@
+# Everything a person does here. `make` alone lists it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python
+PROTOS := $(shell find protos -name '*.proto' -o -name 'buf*.yaml' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo stop reset test faults check format lint types imports protos-check lock
+
+help: ## This list
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use it
+
+run: gen/.ok ## The whole suite on this machine, with a demo clinic; Ctrl-C stops all of it
+	@$(RUN) -m deploy.local up
+
+demo: gen/.ok ## A guided tour on a throw-away suite
+	@$(RUN) -m services.cli demo
+
+stop: .venv/.ok ## Stop what `make run` started elsewhere
+	@$(RUN) -m deploy.local stop
+
+reset: .venv/.ok ## Stop it and delete all of its data (.local/)
+	@$(RUN) -m deploy.local reset
+
+##@ Change it
+
+test: gen/.ok ## Every test, on throw-away servers
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+faults: gen/.ok ## Only the tests that kill, pause and cut
+	$(BIN)/pytest tests/faults
+
+check: lint types imports protos-check ## All that can be said without running it
+
+format: .venv/.ok ## Rewrite the code in the house format
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+lint: .venv/.ok ## Format and lint rules
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: gen/.ok ## mypy, strict
+	$(BIN)/mypy
+
+imports: gen/.ok ## Who may import whom
+	$(BIN)/lint-imports
+
+protos-check: gen/.ok ## Lint and format of the protos
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code protos
+
+lock: .venv/.ok ## Resolve the dependencies anew (needs uv)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile --quiet --universal --generate-hashes \
+		--extra dev pyproject.toml -o requirements.lock
+
+# Set-up, done when something it depends on has changed.
+
+.venv/.ok: requirements.lock scripts/bootstrap.py
+	@$(PYTHON) scripts/bootstrap.py
+	@touch $@
+
+gen/.ok: .venv/.ok scripts/generate_protos.py $(PROTOS)
+	@$(RUN) scripts/generate_protos.py
+	@touch $@
