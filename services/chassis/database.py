@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from services.chassis.errors import Aborted, DomainError, ResourceExhausted, Unavailable
+from services.chassis.errors import Aborted, ResourceExhausted, Unavailable
 from services.chassis.logs import get_logger
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class Database:
             try:
                 async with self._engine.connect() as connection, connection.begin():
                     return await work(connection)
-            except DBAPIError as error:
+            except (DBAPIError, psycopg.Error) as error:
                 state = sqlstate(error)
                 if state not in _RETRIED or attempt == _TRIES:
                     raise refusal_of(error) from error
@@ -119,13 +120,13 @@ def _engine(url: str, size: int, name: str) -> AsyncEngine:
     )
 
 
-def sqlstate(error: DBAPIError) -> str | None:
+def sqlstate(error: DBAPIError | psycopg.Error) -> str | None:
     """The five-character code of a database error; none where the connection itself failed."""
-    state = getattr(error.orig, "sqlstate", None)
-    return state if isinstance(state, str) else None
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
-def refusal_of(error: DBAPIError) -> DomainError | DBAPIError:
+def refusal_of(error: DBAPIError | psycopg.Error) -> Exception:
     """What a caller is told; an error of ours (a bad query) stays what it is."""
     state = sqlstate(error)
     if state in _RETRIED:

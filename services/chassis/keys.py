@@ -8,6 +8,7 @@ import base64
 import binascii
 import os
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -19,10 +20,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.clock import Clock
 from services.chassis.database import Database
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
+_NEWEST_FOR = timedelta(minutes=1)
 
 
 class WrongMasterKey(Exception):
@@ -105,22 +108,38 @@ _ANY = text("select clinic_id, version, wrapped from data_keys limit 1")
 
 
 class DataKeys:
-    """The data keys of a service's database; unwrapped ones are kept in memory, for they never
-    change."""
+    """The data keys of a service's database; opened ones are kept, for they never change."""
 
-    def __init__(self, provider: KeyProvider) -> None:
+    def __init__(self, provider: KeyProvider, database: Database, clock: Clock) -> None:
         self._provider = provider
+        self._database = database
+        self._clock = clock
         self._opened: dict[tuple[UUID, int], bytes] = {}
+        self._current: dict[UUID, tuple[datetime, DataKey]] = {}
 
-    async def current(self, connection: AsyncConnection, clinic_id: UUID) -> DataKey:
-        """The clinic's newest key, made at its first use; two at once agree on one."""
+    async def current(self, clinic_id: UUID) -> DataKey:
+        """The clinic's newest key, at most a minute old; made at its first use.
+
+        Outside any transaction of the caller's: a key is used only once its row is committed.
+        """
+        known = self._current.get(clinic_id)
+        if known is None or known[0] < self._clock():
+            key = await self._database.transact(
+                lambda connection, _: self._newest(connection, clinic_id), clinics=[clinic_id]
+            )
+            known = self._current[clinic_id] = (self._clock() + _NEWEST_FOR, key)
+        return known[1]
+
+    async def _newest(self, connection: AsyncConnection, clinic_id: UUID) -> DataKey:
         parameters = {"clinic_id": clinic_id}
         row = (await connection.execute(_CURRENT, parameters)).one_or_none()
         if row is None:
             wrapped = self._provider.wrap(os.urandom(_KEY_BYTES), _place(clinic_id, 1))
+            # Two at once agree on one: the second sees the first's after its commit.
             await connection.execute(_FIRST, parameters | {"wrapped": wrapped})
             row = (await connection.execute(_CURRENT, parameters)).one()
-        return DataKey(row.version, self._open(clinic_id, row.version, row.wrapped))
+        secret = self._provider.unwrap(bytes(row.wrapped), _place(clinic_id, row.version))
+        return DataKey(row.version, secret)
 
     async def get(self, connection: AsyncConnection, clinic_id: UUID, version: int) -> bytes:
         """The key of this version, which something stored was sealed with."""

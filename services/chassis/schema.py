@@ -6,6 +6,7 @@ clinics of the tables it is given. None is a superuser, none bypasses row-level 
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from alembic import command, context, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from services.chassis.ids import uuid7
 
@@ -29,6 +30,11 @@ _VISIBLE = (
 def migrate(service: str, url: str) -> None:
     """Bring the database of a service to the newest schema; safe to run twice, or at once."""
     command.upgrade(_config(service, url), "head")
+
+
+def undo_migrations(service: str, url: str) -> None:
+    """Back to an empty database; for tests of the migrations, never for data that matters."""
+    command.downgrade(_config(service, url), "base")
 
 
 def newest_revision(service: str) -> str:
@@ -49,23 +55,21 @@ def _config(service: str, url: str) -> Config:
     return config
 
 
-def run_migrations(metadata: MetaData) -> None:
+def run_migrations() -> None:
     """The body of every `env.py`: one at a time, bounded, loud where a policy hides rows."""
     url = make_url(context.config.attributes["url"]).set(drivername="postgresql+psycopg")
-    with create_engine(url, hide_parameters=True).connect() as connection:
+    engine = create_engine(url, hide_parameters=True)
+    with engine.connect() as connection:
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
         connection.execute(text("set lock_timeout = '5s'"))
         connection.execute(text("set statement_timeout = '60s'"))
         # Under FORCE a backfill by the owner would see nothing, silently; off makes it an error.
         connection.execute(text("set row_security = off"))
         connection.commit()
-        context.configure(
-            connection=connection,
-            target_metadata=metadata,
-            include_name=lambda name, kind, _: kind != "table" or name in metadata.tables,
-        )
+        context.configure(connection=connection)
         with context.begin_transaction():
             context.run_migrations()
+    engine.dispose()
 
 
 def protect(
@@ -188,10 +192,25 @@ create index audit_clinic_id_id_index on audit (clinic_id, id);
 """
 
 
+def execute_all(statements: str) -> None:
+    """Statements that each end a line with a semicolon."""
+    for statement in filter(str.strip, statements.split(";\n")):
+        op.execute(statement)
+
+
+def drop_tables(statements: str) -> None:
+    """Drop what these `create table` statements made, the last first."""
+    for name in reversed(re.findall(r"^create table (\w+)", statements, re.MULTILINE)):
+        op.execute(f"drop table {name}")
+
+
+def drop_chassis_tables() -> None:
+    drop_tables(_TABLES)
+
+
 def create_chassis_tables(service: str) -> None:
     """The tables of outbox, inbox, requests and audit, as they were in the first release."""
-    for statement in filter(str.strip, _TABLES.split(";\n")):
-        op.execute(statement)
+    execute_all(_TABLES)
     # A UUIDv7: a later incarnation, made after a restore, sorts behind an earlier one.
     op.execute(f"insert into outbox_head (incarnation) values ('{uuid7()}')")
     protect(service, "outbox", app=["insert"], worker=["select", "insert", "update", "delete"])

@@ -1,0 +1,74 @@
+"""The door to a database that serves persons: a call counts only while its session is alive.
+
+The session is checked in the call's own transaction; one that the replica does not hold is looked
+up once, then refused (design section 7).
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.chassis.database import Database
+from services.chassis.errors import SessionEnded
+from services.chassis.identity import Caller, Role
+from services.directory_replica import store
+from services.directory_replica.replica import Replica
+from services.directory_replica.states import SessionState
+from services.messaging_rule import Side
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection, datetime], Awaitable[T]]
+
+
+class SessionUnknown(SessionEnded):
+    """The replica does not hold this session."""
+
+
+class Gate:
+    """Transactions on behalf of callers, each scoped to the caller's clinic."""
+
+    def __init__(self, database: Database, replica: Replica) -> None:
+        self._database = database
+        self._replica = replica
+
+    async def run(self, caller: Caller, work: Work[T]) -> T:
+        """`work` in a transaction; for a person, only while their session is alive.
+
+        Raises SessionEnded, or Unavailable where an unknown session cannot be looked up.
+        """
+
+        async def checked(connection: AsyncConnection, now: datetime) -> T:
+            if caller.is_person:
+                await _check_session(connection, caller)
+            return await work(connection, now)
+
+        try:
+            return await self._database.transact(checked, clinics=[caller.clinic])
+        except SessionUnknown:
+            await self.look_up_session(caller)
+            return await self._database.transact(checked, clinics=[caller.clinic])
+
+    async def look_up_session(self, caller: Caller) -> None:
+        """Ask the directory for the caller's session; SessionEnded where it has none."""
+        session_id = caller.session_id
+        if session_id is None or not await self._replica.look_up(
+            caller.clinic, SessionState, session_id
+        ):
+            raise SessionEnded("This session is not known; sign in again")
+
+
+async def _check_session(connection: AsyncConnection, caller: Caller) -> None:
+    assert caller.session_id is not None
+    session = await store.session(connection, caller.clinic, caller.session_id)
+    refuse_session(session, caller)
+
+
+def refuse_session(session: SessionState | None, caller: Caller) -> None:
+    """Raise unless this is the caller's own session, and alive."""
+    if session is None:
+        raise SessionUnknown("This session is not known; sign in again")
+    side = Side.STAFF if caller.role is Role.STAFF else Side.PROFILE
+    if session.ended_at is not None or (session.side, session.person_id) != (side, caller.person):
+        raise SessionEnded("This session has ended; sign in again")
