@@ -1,0 +1,85 @@
+"""Who and what a call is, for logs, metrics and traces."""
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from uuid import UUID
+
+import grpc
+
+from services.chassis.errors import DomainError
+from services.chassis.ids import uuid7
+from services.chassis.interceptors.call import Call, Method, Serve
+from services.chassis.logs import bind, get_logger
+from services.chassis.telemetry import (
+    RPC_HANDLED,
+    RPC_IN_FLIGHT,
+    RPC_SECONDS,
+    continue_trace,
+)
+
+log = get_logger()
+
+
+class RequestContext:
+    """Gives a call its request id and trace, counts and times it, and logs its end."""
+
+    def around(self, method: Method, inner: Serve) -> Serve:
+        label = method.label
+        in_flight = RPC_IN_FLIGHT.labels(label)
+        ended = _ending(label)
+
+        async def serve(call: Call) -> bytes | None:
+            started = perf_counter()
+            call.request_id = _request_id(call)
+            traceparent = continue_trace(call.text("traceparent"))
+            bind(method=label, request_id=call.request_id, traceparent=traceparent)
+            in_flight.inc()
+            code, reason = "OK", ""
+            try:
+                return await inner(call)
+            except BaseException as error:
+                code, reason = _code_of(error, call)
+                raise
+            finally:
+                in_flight.dec()
+                ended(code, reason, perf_counter() - started)
+
+        return serve
+
+
+def _ending(label: str) -> Callable[[str, str, float], None]:
+    """Counts and logs the end of a call of this method."""
+    seconds = RPC_SECONDS.labels(label)
+    handled = {"OK": RPC_HANDLED.labels(label, "OK")}
+
+    def ended(code: str, reason: str, elapsed: float) -> None:
+        seconds.observe(elapsed)
+        if code not in handled:
+            handled[code] = RPC_HANDLED.labels(label, code)
+        handled[code].inc()
+        level = log.error if code == "INTERNAL" else log.info
+        level("rpc", code=code, reason=reason, duration_ms=round(elapsed * 1000, 2))
+
+    return ended
+
+
+def _request_id(call: Call) -> str:
+    """The caller's own, where it is a UUID: anything else could carry a text into the logs."""
+    given = call.text("x-request-id")
+    try:
+        return str(UUID(given)) if given else str(uuid7())
+    except ValueError:
+        return str(uuid7())
+
+
+def _code_of(error: BaseException, call: Call) -> tuple[str, str]:
+    match error:
+        case DomainError():
+            return error.code, error.reason
+        case asyncio.CancelledError():
+            return "CANCELLED", ""
+        case grpc.aio.AbortError():
+            code = call.context.code()
+            return (code.name if code is not None else "UNKNOWN"), ""
+    return "INTERNAL", "INTERNAL"
