@@ -4,7 +4,7 @@
     ├── InvalidArgument      the request is wrong whatever the state
     ├── Unauthenticated      nobody we know is calling
     ├── PermissionDenied     known, and never allowed to do this
-    ├── NotFound             absent, or not the caller's: the two look alike (AIP-193, with one answer)
+    ├── NotFound             absent, or not the caller's: the two look alike
     ├── AlreadyExists        the same id was used for something else
     ├── FailedPrecondition   right request, wrong state; a repeat will not help
     ├── OutOfRange           a position that is gone
@@ -63,6 +63,12 @@ class InvalidArgument(DomainError):
         self.field = field
 
 
+class ClinicRequired(InvalidArgument):
+    """A machine called for one clinic and named none in `clinic-id` metadata."""
+
+    reason = "CLINIC_REQUIRED"
+
+
 class Unauthenticated(DomainError):
     code = Code.UNAUTHENTICATED
     reason = "UNAUTHENTICATED"
@@ -106,6 +112,12 @@ class ResourceExhausted(DomainError):
     def __init__(self, message: str, *, retry_after: float = 1.0, **metadata: str) -> None:
         super().__init__(message, **metadata)
         self.retry_after = retry_after
+
+
+class RateLimited(ResourceExhausted):
+    """One caller, or its clinic, asks more often than it may."""
+
+    reason = "RATE_LIMITED"
 
 
 class Unavailable(DomainError):

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from services.chassis.errors import ClinicRequired
+
 
 class Role(StrEnum):
     STAFF = "staff"
@@ -44,8 +46,9 @@ class Caller:
 
     @property
     def clinic(self) -> UUID:
-        """The clinic of a caller that was checked to have one."""
-        assert self.clinic_id is not None
+        """The clinic that is called for. Raises ClinicRequired where a machine named none."""
+        if self.clinic_id is None:
+            raise ClinicRequired("name the clinic in clinic-id metadata")
         return self.clinic_id
 
     @property

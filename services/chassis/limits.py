@@ -7,6 +7,9 @@ from services.chassis.clock import Clock
 
 REQUEST_BYTES = 64 * 1024
 RESPONSE_BYTES = 1024 * 1024
+# Between services: batches of states, pages of events, imports.
+INTERNAL_REQUEST_BYTES = 1024 * 1024
+INTERNAL_RESPONSE_BYTES = 4 * 1024 * 1024
 METADATA_BYTES = 8 * 1024
 
 BODY_CODE_POINTS = 10_000

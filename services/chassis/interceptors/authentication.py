@@ -14,9 +14,8 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError, SecurityWarning
 
 from services.chassis.clock import Clock, system_clock
-from services.chassis.errors import Unauthenticated
+from services.chassis.errors import ClinicRequired, Unauthenticated
 from services.chassis.identity import Caller, Role, calling
-from services.chassis.ids import parse_id
 from services.chassis.interceptors.call import Call, Method, Serve
 from services.chassis.interceptors.keyfiles import KeyFile, PublicKey
 from services.chassis.limits import TOKEN_LEEWAY, TOKEN_LIFETIME_MOST
@@ -90,7 +89,7 @@ class Verifier:
         caller = self.verify(token)
         if caller.is_person or not (clinic_id := metadata("clinic-id")):
             return caller
-        return replace(caller, clinic_id=parse_id(clinic_id, field="clinic-id"))
+        return replace(caller, clinic_id=_named_clinic(clinic_id))
 
     def verify(self, token: str) -> Caller:
         """The identity in a token. Raises Unauthenticated, the same for every reason."""
@@ -176,6 +175,13 @@ def _signed_claims(token: str, keys: tuple[PublicKey, ...]) -> Claims:
         except JoseError as error:
             failure = error
     raise _Refused("signature") from failure
+
+
+def _named_clinic(text: str) -> UUID:
+    try:
+        return _uuid(text)
+    except (ValueError, _Refused):
+        raise ClinicRequired("clinic-id metadata must be a UUID") from None
 
 
 def _text(claims: Claims, name: str) -> str:

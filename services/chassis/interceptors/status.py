@@ -42,7 +42,7 @@ def status_of(refusal: DomainError, service: str) -> Status:
     return _status(
         grpc.StatusCode[refusal.code],
         refusal.message,
-        ErrorInfo(reason=refusal.reason, domain=_domain(service), metadata=refusal.metadata),
+        ErrorInfo(reason=refusal.reason, domain=_domain(service), metadata=_metadata(refusal)),
         *_further_details(refusal),
     )
 
@@ -77,6 +77,15 @@ def _info_in(trailer: bytes) -> ErrorInfo | None:
     except DecodeError:
         return None
     return info if unpacked else None
+
+
+def _metadata(refusal: DomainError) -> dict[str, str]:
+    match refusal:
+        case FieldRequired():
+            return {**refusal.metadata, "field": ",".join(refusal.fields)}
+        case InvalidArgument(field=field) if field:
+            return {**refusal.metadata, "field": field}
+    return refusal.metadata
 
 
 def _status(code: grpc.StatusCode, message: str, *details: Message) -> Status:
