@@ -76,6 +76,10 @@ class Health:
         for service in self._services:
             await self.servicer.set(service, status.SERVING if serving else status.NOT_SERVING)
 
+    async def leave(self) -> None:
+        """NOT_SERVING for good, whatever is set later."""
+        await self.servicer.enter_graceful_shutdown()
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltServer:
