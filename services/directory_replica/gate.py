@@ -62,13 +62,18 @@ class Gate:
 async def _check_session(connection: AsyncConnection, caller: Caller) -> None:
     assert caller.session_id is not None
     session = await store.session(connection, caller.clinic, caller.session_id)
-    refuse_session(session, caller)
-
-
-def refuse_session(session: SessionState | None, caller: Caller) -> None:
-    """Raise unless this is the caller's own session, and alive."""
-    if session is None:
-        raise SessionUnknown("This session is not known; sign in again")
     side = Side.STAFF if caller.role is Role.STAFF else Side.PROFILE
-    if session.ended_at is not None or (session.side, session.person_id) != (side, caller.person):
-        raise SessionEnded("This session has ended; sign in again")
+    alive = (
+        session is not None
+        and session.ended_at is None
+        and (session.side, session.person_id) == (side, caller.person)
+    )
+    if refusal := session_refusal(known=session is not None, alive=alive):
+        raise refusal
+
+
+def session_refusal(*, known: bool, alive: bool) -> SessionEnded | None:
+    """What a caller is told whose session is not theirs and alive."""
+    if not known:
+        return SessionUnknown("This session is not known; sign in again")
+    return None if alive else SessionEnded("This session has ended; sign in again")

@@ -1,9 +1,9 @@
 """Every refusal of this service; each reason stands in `error_reason.proto`."""
 
-from typing import ClassVar
 from uuid import UUID
 
 from services.chassis.errors import (
+    Code,
     DomainError,
     FailedPrecondition,
     InvalidArgument,
@@ -61,43 +61,53 @@ class DeleteWindowClosed(FailedPrecondition):
     reason = "DELETE_WINDOW_CLOSED"
 
 
-class RefusedByState(FailedPrecondition):
-    """Rests on facts of the directory, and is confirmed there before it is given."""
-
-
-class ConversationArchived(RefusedByState):
+class ConversationArchived(FailedPrecondition):
     """The profile was merged away; the metadata lead to the surviving one (I36)."""
 
     reason = "CONVERSATION_ARCHIVED"
 
 
-class ConversationReadOnly(RefusedByState):
+class ConversationReadOnly(FailedPrecondition):
     reason = "CONVERSATION_READ_ONLY"
 
 
-class ProfileMerged(RefusedByState):
+class ProfileMerged(FailedPrecondition):
     reason = "PROFILE_MERGED"
 
 
-class MessagingDisabled(RefusedByState):
+class MessagingDisabled(FailedPrecondition):
     reason = "MESSAGING_DISABLED"
 
 
-class MessagingBlocked(RefusedByState):
+class MessagingBlocked(FailedPrecondition):
     reason = "MESSAGING_BLOCKED"
 
 
-class RecipientDoNotEmail(RefusedByState):
+class RecipientDoNotEmail(FailedPrecondition):
     reason = "RECIPIENT_DO_NOT_EMAIL"
 
 
-class FactsMissing(NotFound):
-    """The replica holds nothing of a party yet; looked up, then answered as not found."""
+class Unconfirmed(DomainError):
+    """A refusal that rests on the replica's facts; the directory confirms it before it is given.
 
-    reason = "CONVERSATION_NOT_FOUND"
+    Never leaves this service: a use case looks the facts up, tries again, and then raises
+    `refusal` (design section 3).
+    """
+
+    code = Code.UNAVAILABLE
+    reason = "UNAVAILABLE"
+
+    def __init__(
+        self, refusal: DomainError, *, staff_id: UUID, profile_id: UUID, facts_missing: bool
+    ) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+        self.staff_id = staff_id
+        self.profile_id = profile_id
+        self.facts_missing = facts_missing
 
 
-_SEND_REFUSALS: dict[WhyNot, tuple[type[RefusedByState], str]] = {
+_REFUSALS: dict[WhyNot, tuple[type[FailedPrecondition], str]] = {
     WhyNot.PROFILE_MERGED: (
         ConversationArchived,
         "The profile was merged into another; write to the surviving profile",
@@ -118,7 +128,14 @@ _SEND_REFUSALS: dict[WhyNot, tuple[type[RefusedByState], str]] = {
 }
 
 
-def refusal_to_send(why: WhyNot) -> RefusedByState:
+def refusal_to_send(why: WhyNot) -> FailedPrecondition:
     """What a sender is told in a thread."""
-    error, message = _SEND_REFUSALS[why]
+    error, message = _REFUSALS[why]
     return error(message)
+
+
+def refusal_to_start(why: WhyNot) -> FailedPrecondition:
+    """What a staff member is told who wants to start a thread."""
+    if why is WhyNot.PROFILE_MERGED:
+        return ProfileMerged("The profile was merged into another")
+    return refusal_to_send(why)

@@ -55,7 +55,6 @@ create table messages (
     primary key (clinic_id, conversation_id, sequence),
     constraint messages_clinic_id_conversation_id_sender_side_request_id_key
         unique (clinic_id, conversation_id, sender_side, request_id),
-    foreign key (clinic_id, conversation_id) references conversations (clinic_id, id),
     -- A tombstone holds nothing of the text, not even a hash of it.
     constraint messages_deleted_at_check
         check ((deleted_at is null) = (ciphertext is not null and fingerprint is not null))

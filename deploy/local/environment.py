@@ -1,0 +1,92 @@
+"""What each service is told: the settings of docs/operations.md, filled in for one machine."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local.databases import Database
+from deploy.local.nats import Broker
+from deploy.local.ports import HOST, Ports
+from deploy.local.state import Secrets, State
+
+ISSUER = "https://issuer.clinic.localhost"
+AUDIENCE = "clinic"
+
+# Whose internal port each service calls.
+PEERS: Mapping[str, tuple[str, ...]] = {
+    "directory": ("conversations", "notifications"),
+    "conversations": ("directory",),
+    "notifications": ("directory", "conversations"),
+    "export": ("directory", "conversations", "notifications"),
+}
+
+
+def of_service(
+    service: str, *, state: State, ports: Ports, secrets: Secrets, broker: Broker
+) -> dict[str, str]:
+    """Every variable of one service, without what a person has overridden."""
+    database = Database(service, service, ports["postgres"], secrets.databases[service])
+    named = {
+        **_servers(service, database, broker),
+        **_addresses(service, ports),
+        **_trust(service, state.keys, secrets),
+        **_own(service, state.keys, ports),
+    }
+    return {f"{service.upper()}_{name}": value for name, value in named.items()}
+
+
+def overridden(
+    service: str, computed: Mapping[str, str], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """A variable that a person has set wins; those of other services and programs stay out."""
+    prefix = f"{service.upper()}_"
+    said = {name: value for name, value in environment.items() if name.startswith(prefix)}
+    return {**computed, **said}
+
+
+def of_program(environment: Mapping[str, str]) -> dict[str, str]:
+    """What any program of ours needs besides its settings."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE")
+    return {name: environment[name] for name in kept if name in environment}
+
+
+def _servers(service: str, database: Database, broker: Broker) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database.app,
+        "WORKER_DATABASE_URL": database.worker,
+        "OWNER_DATABASE_URL": database.owner,
+        "NATS_URL": broker.url(service),
+    }
+
+
+def _addresses(service: str, ports: Ports) -> dict[str, str]:
+    return {
+        "LISTEN": ports.address(service),
+        "INTERNAL_LISTEN": ports.address(f"{service}-internal"),
+        "HTTP_LISTEN": ports.address(f"{service}-http"),
+        **{f"{peer.upper()}_TARGET": ports.address(f"{peer}-internal") for peer in PEERS[service]},
+    }
+
+
+def _trust(service: str, keys: Path, secrets: Secrets) -> dict[str, str]:
+    return {
+        "TOKEN_ISSUER": ISSUER,
+        "TOKEN_AUDIENCE": AUDIENCE,
+        "ISSUER_JWKS": str(keys / "issuer.jwks"),
+        "CALLERS_JWKS": str(keys / "callers.jwks"),
+        "SIGNING_KEY": str(keys / f"service-{service}.jwk"),
+        "SEALING_KEY": secrets.sealing[service],
+        "DEVELOPMENT": "true",
+    }
+
+
+def _own(service: str, keys: Path, ports: Ports) -> dict[str, str]:
+    """What only one service knows."""
+    master_key = {"MASTER_KEY_FILE": str(keys / "master.key")}
+    mail = {
+        "SMTP_HOST": HOST,
+        "SMTP_PORT": str(ports["mailbox-smtp"]),
+        "MAIL_FROM": "Clinic messages <messages@clinic.localhost>",
+    }
+    return {"conversations": master_key, "export": master_key, "notifications": mail}.get(
+        service, {}
+    )

@@ -1,0 +1,133 @@
+"""The directory that a stack lives in: who holds it, what it remembers, what it keeps secret."""
+
+import fcntl
+import json
+import os
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from secrets import token_bytes, token_hex
+
+from deploy.local import nats
+from deploy.local.databases import ROLES
+from deploy.local.ports import SERVICES
+
+
+class AlreadyRunning(Exception):
+    """Another process runs a stack in this directory."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(
+            f"The suite of this checkout is running already, as process {pid}. "
+            "`make stop` ends it; `make reset` also deletes its data."
+        )
+        self.pid = pid
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What was thrown with dice at the first start."""
+
+    postgres: str
+    databases: Mapping[str, Mapping[str, str]]
+    nats: Mapping[str, str]
+    sealing: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return "Secrets(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Paths in the state directory."""
+
+    directory: Path
+
+    @property
+    def keys(self) -> Path:
+        return self.directory / "keys"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def mailbox(self) -> Path:
+        return self.directory / "mailbox"
+
+    @property
+    def nats(self) -> Path:
+        return self.directory / "nats"
+
+    @property
+    def summary(self) -> Path:
+        """Where everything is, for other programs; there only while the stack runs."""
+        return self.directory / "stack.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.directory / "lock"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process out; raises AlreadyRunning where one is in."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # PostgreSQL may run under an account that has to get through, though not look around.
+        self.directory.chmod(0o711)
+        with self.lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyRunning(_pid(self.lock)) from None
+            self.lock.write_text(f"{os.getpid()}\n")
+            yield
+
+    def holder(self) -> int | None:
+        """The process that runs a stack here, or None."""
+        if not self.lock.exists():
+            return None
+        with self.lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _pid(self.lock)
+        return None
+
+    def secrets(self) -> Secrets:
+        path = self.directory / "secrets.json"
+        if not path.exists():
+            write_secret(path, json.dumps(asdict(_new_secrets()), indent=2))
+        return Secrets(**json.loads(path.read_text()))
+
+    def recall(self, name: str) -> str:
+        """What note() said last under this name; empty if nothing."""
+        path = self.directory / f"{name}.note"
+        return path.read_text() if path.exists() else ""
+
+    def note(self, name: str, text: str) -> None:
+        (self.directory / f"{name}.note").write_text(text)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Whole or not at all, and never readable to others, not even for a moment."""
+    partial = path.with_name(f"{path.name}.new")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    partial.rename(path)
+
+
+def _pid(lock: Path) -> int:
+    """The holder writes its number just after it has the lock."""
+    return int(lock.read_text().strip() or 0)
+
+
+def _new_secrets() -> Secrets:
+    return Secrets(
+        postgres=token_hex(16),
+        databases={service: {role: token_hex(16) for role in ROLES} for service in SERVICES},
+        nats={user: token_hex(16) for user in (*SERVICES, nats.OPERATOR)},
+        sealing={service: b64encode(token_bytes(32)).decode() for service in SERVICES},
+    )

@@ -1,0 +1,85 @@
+"""What conversations publishes, as bytes: ids, enums, numbers and times only."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from clinic.conversations.v1 import conversations_events_pb2 as events
+from clinic.conversations.v1 import message_pb2
+from google.protobuf.message import Message as ProtobufMessage
+
+from services.chassis.outbox import NewEvent
+from services.conversations.domain.conversation import Conversation
+from services.conversations.domain.message import Message
+from services.conversations.domain.writing import Thread
+from services.messaging_rule import Side
+
+_SIDES = {Side.STAFF: message_pb2.SIDE_STAFF, Side.PROFILE: message_pb2.SIDE_PROFILE}
+
+
+def conversation_started(conversation: Conversation) -> NewEvent:
+    payload = events.ConversationStarted(
+        **_ids(conversation), start_time=conversation.created_at
+    )
+    return _event("conversation_started", conversation, payload)
+
+
+def message_deleted(conversation: Conversation, tombstone: Message) -> NewEvent:
+    payload = events.MessageDeleted(
+        **_ids(conversation),
+        message_id=str(tombstone.id),
+        sequence=tombstone.sequence,
+        sender_side=_SIDES[tombstone.sender_side],
+        delete_time=tombstone.deleted_at,
+    )
+    return _event("message_deleted", conversation, payload)
+
+
+def events_of_thread(thread: Thread, now: datetime) -> Iterator[NewEvent]:
+    """The facts of what a batch did to a thread, in order."""
+    for _, message in thread.posted:
+        yield _message_sent(thread.conversation, message)
+    for side, up_to in thread.marks.items():
+        yield _conversation_read(thread.conversation, side, up_to, now)
+
+
+def _message_sent(conversation: Conversation, message: Message) -> NewEvent:
+    payload = events.MessageSent(
+        **_ids(conversation),
+        message_id=str(message.id),
+        sequence=message.sequence,
+        sender_side=_SIDES[message.sender_side],
+        send_time=message.sent_at,
+    )
+    return _event("message_sent", conversation, payload)
+
+
+def _conversation_read(
+    conversation: Conversation, side: Side, up_to: int, now: datetime
+) -> NewEvent:
+    payload = events.ConversationRead(
+        **_ids(conversation), side=_SIDES[side], up_to_sequence=up_to, read_time=now
+    )
+    return _event("conversation_read", conversation, payload)
+
+
+def _ids(conversation: Conversation) -> dict[str, str]:
+    return {
+        "clinic_id": str(conversation.clinic_id),
+        "conversation_id": str(conversation.id),
+        "staff_id": str(conversation.staff_id),
+        "profile_id": str(conversation.profile_id),
+    }
+
+
+def _event(type: str, conversation: Conversation, payload: ProtobufMessage) -> NewEvent:
+    return NewEvent(
+        clinic_id=conversation.clinic_id,
+        kind="fact",
+        type=type,
+        aggregate_type="conversation",
+        aggregate_id=conversation.id,
+        aggregate_version=conversation.last_sequence,
+        staff_id=conversation.staff_id,
+        profile_id=conversation.profile_id,
+        payload=payload.SerializeToString(),
+    )

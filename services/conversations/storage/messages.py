@@ -1,0 +1,105 @@
+"""Messages and tombstones, with the time the other side first read them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.conversations.domain.conversation import Conversation
+from services.conversations.domain.message import Message
+from services.conversations.storage.texts import Texts
+from services.messaging_rule import Side
+
+# The first mark of the other side that covers a message is its read time.
+_READ_AT = """(
+    select read_at from read_marks as mark
+    where mark.clinic_id = m.clinic_id and mark.conversation_id = m.conversation_id
+      and mark.side <> m.sender_side and mark.up_to_sequence >= m.sequence
+    order by mark.up_to_sequence limit 1)"""
+_COLUMNS = f"""m.id, m.clinic_id, m.conversation_id, m.sequence, m.sender_side, m.ciphertext,
+    m.key_version, m.sent_at, m.deleted_at, {_READ_AT} as read_at"""
+PREVIEW_COLUMNS = f"""m.id as preview_id, m.sender_side, m.ciphertext, m.key_version, m.sent_at,
+    m.deleted_at, {_READ_AT} as read_at"""
+PREVIEW_JOIN = """
+left join messages as m on m.clinic_id = c.clinic_id and m.conversation_id = c.id
+    and m.sequence = c.last_sequence
+"""
+_ONE = f"""
+select {_COLUMNS} from messages as m
+where m.clinic_id = :clinic_id and m.conversation_id = :id and m.sequence = :sequence
+"""
+_GET = text(_ONE)
+_ALL = f"""
+select {_COLUMNS} from messages as m where m.clinic_id = :clinic_id and m.conversation_id = :id
+"""
+_OLDEST_FIRST = text(_ALL + " and m.sequence > :beyond order by m.sequence limit :most")
+_NEWEST_FIRST = text(_ALL + " and m.sequence < :beyond order by m.sequence desc limit :most")
+_ERASE = text("""
+update messages set ciphertext = null, fingerprint = null, deleted_at = clock_timestamp()
+where clinic_id = :clinic_id and conversation_id = :id and sequence = :sequence
+""")
+_END = 2**63 - 1
+
+
+class Messages:
+    """The messages of threads that the caller was let through to."""
+
+    def __init__(self, connection: AsyncConnection, texts: Texts) -> None:
+        self._connection = connection
+        self._texts = texts
+
+    async def get(self, conversation: Conversation, sequence: int) -> Message | None:
+        parameters = _key(conversation) | {"sequence": sequence}
+        row = (await self._connection.execute(_GET, parameters)).one_or_none()
+        return None if row is None else await self._to_message(row)
+
+    async def page(
+        self, conversation: Conversation, *, newest_first: bool, beyond: int | None, most: int
+    ) -> Sequence[Message]:
+        """Messages from one end on, those beyond a sequence only; in the order asked for."""
+        query, first = (_NEWEST_FIRST, _END) if newest_first else (_OLDEST_FIRST, 0)
+        start = first if beyond is None else beyond
+        parameters = _key(conversation) | {"beyond": start, "most": most}
+        rows = await self._connection.execute(query, parameters)
+        return [await self._to_message(row) for row in rows]
+
+    async def erase(self, conversation: Conversation, sequence: int) -> Message:
+        """Remove text and fingerprint for good; the tombstone stays (R29, R30)."""
+        await self._connection.execute(_ERASE, _key(conversation) | {"sequence": sequence})
+        tombstone = await self.get(conversation, sequence)
+        assert tombstone is not None
+        return tombstone
+
+    async def to_preview(self, row: Row[tuple[object, ...]]) -> Message:
+        """The message of an inbox row: the same columns, the thread's own id and sequence."""
+        return await self._opened(row, row.preview_id, row.id, row.last_sequence)
+
+    async def _to_message(self, row: Row[tuple[object, ...]]) -> Message:
+        return await self._opened(row, row.id, row.conversation_id, row.sequence)
+
+    async def _opened(
+        self, row: Row[tuple[object, ...]], id: UUID, conversation_id: UUID, sequence: int
+    ) -> Message:
+        message = Message(
+            id=id,
+            clinic_id=row.clinic_id,
+            conversation_id=conversation_id,
+            sequence=sequence,
+            sender_side=Side(row.sender_side),
+            body=None,
+            sent_at=row.sent_at,
+            deleted_at=row.deleted_at,
+            read_at=row.read_at,
+        )
+        if row.ciphertext is None:
+            return message
+        body = await self._texts.open(
+            self._connection, message, key_version=row.key_version, sealed=bytes(row.ciphertext)
+        )
+        return replace(message, body=body)
+
+
+def _key(conversation: Conversation) -> dict[str, object]:
+    return {"clinic_id": conversation.clinic_id, "id": conversation.id}

@@ -1,0 +1,1 @@
+"""What callers may ask of this service: one intention a module."""

@@ -1,0 +1,61 @@
+"""A refusal that rests on the replica is confirmed by the directory before it is given.
+
+So a policy just switched on is never refused, whatever the lag of the events (design section 3).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from services.chassis.errors import Unavailable
+from services.chassis.identity import Caller
+from services.conversations.domain.errors import Unconfirmed
+from services.directory_replica.gate import SessionUnknown
+from services.directory_replica.replica import Replica
+from services.directory_replica.states import (
+    ClinicState,
+    ProfileState,
+    SessionState,
+    StaffState,
+)
+
+R = TypeVar("R")
+
+
+async def confirmed(caller: Caller, attempt: Callable[[], Awaitable[R]], replica: Replica) -> R:
+    """`attempt`, and once more on fresh facts where the replica's stood in its way.
+
+    Where the directory cannot be reached the first refusal stands.
+    """
+    try:
+        return await attempt()
+    except SessionUnknown as unknown:
+        assert caller.session_id is not None
+        if not await replica.look_up(caller.clinic, SessionState, caller.session_id):
+            raise unknown from None
+    except Unconfirmed as first:
+        await _look_up(caller.clinic, first, replica)
+    try:
+        return await attempt()
+    except Unconfirmed as second:
+        raise second.refusal from None
+
+
+async def _look_up(clinic_id: UUID, first: Unconfirmed, replica: Replica) -> None:
+    """Read the three parties through, side by side.
+
+    Raises Unavailable where a fact is missing and the directory is out of reach, and the refusal
+    where the facts are there but cannot be confirmed.
+    """
+    parties = (
+        (ClinicState, clinic_id),
+        (StaffState, first.staff_id),
+        (ProfileState, first.profile_id),
+    )
+    lookups = (replica.look_up(clinic_id, kind, id) for kind, id in parties)
+    found = await asyncio.gather(*lookups, return_exceptions=True)
+    if any(isinstance(result, Unavailable) for result in found):
+        if first.facts_missing:
+            raise Unavailable("The directory is out of reach; repeat the call")
+        raise first.refusal

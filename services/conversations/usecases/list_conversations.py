@@ -1,0 +1,48 @@
+"""The inbox: the caller's own threads and no other, the latest first (R6, R8, R10, R16)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.chassis.identity import Caller
+from services.conversations.domain.inbox import Entry, Filter
+from services.conversations.domain.writing import side_of
+from services.conversations.storage.conversations import Cursor
+from services.conversations.storage.unit_of_work import Transaction
+from services.conversations.usecases.get_conversation import with_survivor
+from services.search_terms import ranges
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListConversations:
+    """`query` is what was typed: parts of the other person's name, in any order."""
+
+    caller: Caller
+    filter: Filter
+    query: str
+    page_size: int
+    after: tuple[datetime, UUID] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`next` is where the following page begins, or None at the end."""
+
+    entries: Sequence[Entry]
+    next: tuple[datetime, UUID] | None
+
+
+async def list_conversations(tx: Transaction, command: ListConversations) -> Page:
+    entries = await tx.conversations.page(
+        side_of(command.caller),
+        command.caller.person,
+        filter=command.filter,
+        terms=ranges(command.query),
+        after=None if command.after is None else Cursor(*command.after),
+        most=command.page_size + 1,
+    )
+    shown = [await with_survivor(tx, entry) for entry in entries[: command.page_size]]
+    more = len(entries) > command.page_size
+    last = shown[-1].conversation if more else None
+    return Page(shown, None if last is None else (last.last_activity_at, last.id))

@@ -1,0 +1,1 @@
+"""All SQL of the directory: one store a noun, in the caller's transaction."""
