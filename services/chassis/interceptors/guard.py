@@ -6,7 +6,7 @@ exception's text, which may quote what a person wrote.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Never, TypeVar, cast
+from typing import Never, TypeAlias, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -26,7 +26,7 @@ from services.chassis.logs import get_logger
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-Handler = grpc.RpcMethodHandler[Message, Message]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Message, Message]"
 OnDenied = Callable[[Caller, str, str], Awaitable[None]]
 
 _ON_DENIED_SECONDS = 1.0
@@ -61,16 +61,16 @@ class Guard(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self,
         continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Response] | None]
+            [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Request, Response] | None"]
         ],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Request, Response]:
+    ) -> "grpc.RpcMethodHandler[Request, Response]":
         route = self._routes.get(handler_call_details.method, self._unknown)
         return cast("grpc.RpcMethodHandler[Request, Response]", route)
 
     def _route(
         self, method: Method, serve: Serve, steps: Sequence[Step]
-    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         for step in reversed(steps):
             serve = step.around(method, serve)
 

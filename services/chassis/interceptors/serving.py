@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Never, cast
+from typing import Never, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -14,7 +14,7 @@ from services.chassis.interceptors.fields import check_required
 from services.chassis.interceptors.status import RequestMalformed
 from services.chassis.settings import RefusedToStart
 
-Handler = grpc.RpcMethodHandler[Message, Message]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Message, Message]"
 Parse = Callable[[bytes], Message]
 Serialize = Callable[[Message], bytes]
 
