@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.databases import Database
-from deploy.local.nats import Broker
 from deploy.local.ports import HOST, Ports
-from deploy.local.state import Secrets, State
 
 ISSUER = "https://issuer.clinic.localhost"
 AUDIENCE = "clinic"
@@ -21,15 +19,18 @@ PEERS: Mapping[str, tuple[str, ...]] = {
 
 
 def of_service(
-    service: str, *, state: State, ports: Ports, secrets: Secrets, broker: Broker
+    service: str, *, keys: Path, ports: Ports, database: Database, nats_url: str, sealing_key: str
 ) -> dict[str, str]:
     """Every variable of one service, without what a person has overridden."""
-    database = Database(service, service, ports["postgres"], secrets.databases[service])
     named = {
-        **_servers(service, database, broker),
+        "DATABASE_URL": database.app,
+        "WORKER_DATABASE_URL": database.worker,
+        "OWNER_DATABASE_URL": database.owner,
+        "NATS_URL": nats_url,
+        "SEALING_KEY": sealing_key,
         **_addresses(service, ports),
-        **_trust(service, state.keys, secrets),
-        **_own(service, state.keys, ports),
+        **_trust(service, keys),
+        **_own(service, keys, ports),
     }
     return {f"{service.upper()}_{name}": value for name, value in named.items()}
 
@@ -49,15 +50,6 @@ def of_program(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in kept if name in environment}
 
 
-def _servers(service: str, database: Database, broker: Broker) -> dict[str, str]:
-    return {
-        "DATABASE_URL": database.app,
-        "WORKER_DATABASE_URL": database.worker,
-        "OWNER_DATABASE_URL": database.owner,
-        "NATS_URL": broker.url(service),
-    }
-
-
 def _addresses(service: str, ports: Ports) -> dict[str, str]:
     return {
         "LISTEN": ports.address(service),
@@ -67,14 +59,13 @@ def _addresses(service: str, ports: Ports) -> dict[str, str]:
     }
 
 
-def _trust(service: str, keys: Path, secrets: Secrets) -> dict[str, str]:
+def _trust(service: str, keys: Path) -> dict[str, str]:
     return {
         "TOKEN_ISSUER": ISSUER,
         "TOKEN_AUDIENCE": AUDIENCE,
         "ISSUER_JWKS": str(keys / "issuer.jwks"),
         "CALLERS_JWKS": str(keys / "callers.jwks"),
         "SIGNING_KEY": str(keys / f"service-{service}.jwk"),
-        "SEALING_KEY": secrets.sealing[service],
         "DEVELOPMENT": "true",
     }
 

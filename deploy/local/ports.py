@@ -1,9 +1,8 @@
 """Which part listens where, and how a person moves it."""
 
-import os
 import random
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 HOST = "127.0.0.1"
@@ -91,20 +90,13 @@ def taken(number: int) -> bool:
         return False
 
 
-def refusals(ports: Ports) -> Iterator[str]:
-    """One sentence for each port that somebody else holds."""
-    for name, number in ports.numbers.items():
-        if taken(number):
-            yield (
-                f"Port {number}, wanted by {name}, is in use by another program. "
-                f"Stop that program, or choose another port with {variable(name)}=<number>."
-            )
-
-
-def require_free(ports: Ports) -> None:
-    if sentences := list(refusals(ports)):
+def require_free(ports: Ports, names: Iterable[str]) -> None:
+    """Raises PortTaken with a sentence for each port that somebody else holds."""
+    sentences = [
+        f"Port {ports[name]}, wanted by {name}, is in use by another program. "
+        f"Stop that program, or choose another port with {variable(name)}=<number>."
+        for name in names
+        if taken(ports[name])
+    ]
+    if sentences:
         raise PortTaken("\n".join(sentences))
-
-
-def from_process() -> Ports:
-    return chosen(os.environ)

@@ -13,6 +13,11 @@ from signal import Signals
 _LEASH = Path(__file__).with_name("leash.py")
 
 
+async def at_once() -> bool:
+    """A part that is ready from its first moment."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """How one program of the stack is started, known to be ready, and stopped."""
@@ -20,7 +25,7 @@ class Part:
     name: str
     command: tuple[str, ...]
     log: Path
-    ready: Callable[[], Awaitable[bool]]
+    ready: Callable[[], Awaitable[bool]] = at_once
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     stop_signal: Signals = signal.SIGTERM
     # Seconds between the stop signal and SIGKILL.
@@ -84,6 +89,16 @@ async def start(part: Part) -> Process:
             start_new_session=True,
         )
     return Process(part, process)
+
+
+async def run(part: Part) -> int:
+    """The exit code of a program that runs to its end; it is killed when the caller is cancelled."""
+    process = await start(part)
+    try:
+        return await process.ended()
+    finally:
+        if process.exit_code is None:
+            await process.kill()
 
 
 def descendants(pid: int) -> list[int]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_bytes, token_hex
+from typing import TextIO
 
 from deploy.local import nats
 from deploy.local.databases import ROLES
@@ -66,6 +67,16 @@ class State:
         """Where everything is, for other programs; there only while the stack runs."""
         return self.directory / "stack.json"
 
+    def note_running(self, summary: Mapping[str, object]) -> None:
+        self.summary.write_text(json.dumps(summary, indent=2))
+
+    def note_ended(self) -> None:
+        self.summary.unlink(missing_ok=True)
+
+    def was_killed(self) -> bool:
+        """Whether the last stack here had no time to say that it ended."""
+        return self.summary.exists()
+
     @property
     def lock(self) -> Path:
         return self.directory / "lock"
@@ -77,11 +88,10 @@ class State:
         # PostgreSQL may run under an account that has to get through, though not look around.
         self.directory.chmod(0o711)
         with self.lock.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AlreadyRunning(_pid(self.lock)) from None
-            self.lock.write_text(f"{os.getpid()}\n")
+            if not _try_lock(file):
+                raise AlreadyRunning(_number_in(file))
+            file.truncate(0)
+            print(os.getpid(), file=file, flush=True)
             yield
 
     def holder(self) -> int | None:
@@ -89,11 +99,11 @@ class State:
         if not self.lock.exists():
             return None
         with self.lock.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _pid(self.lock)
-        return None
+            return None if _try_lock(file) else _number_in(file)
+
+    def wait_until_free(self) -> None:
+        with self.lock.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
 
     def secrets(self) -> Secrets:
         path = self.directory / "secrets.json"
@@ -119,9 +129,18 @@ def write_secret(path: Path, text: str) -> None:
     partial.rename(path)
 
 
-def _pid(lock: Path) -> int:
-    """The holder writes its number just after it has the lock."""
-    return int(lock.read_text().strip() or 0)
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _number_in(file: TextIO) -> int:
+    """The holder's process number, which it writes once it has the lock."""
+    file.seek(0)
+    return int(file.read())
 
 
 def _new_secrets() -> Secrets:

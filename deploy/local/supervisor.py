@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.05
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.2, 5.0
 # A part that ran for so long has recovered from what ended it before.
 _RECOVERED_SECONDS = 10.0
-_TRIES_TO_START = 3
+_TRIES_TO_START = 5
 _LAST_WORDS = 20
 
 
@@ -36,7 +36,7 @@ class Supervisor:
             async with asyncio.timeout(within):
                 await keeper.ready()
         except TimeoutError:
-            raise PartFailed(_report(part, f"was not ready after {within:g} s")) from None
+            raise PartFailed(report(part, f"was not ready after {within:g} s")) from None
 
     async def again(self, name: str) -> None:
         """Start a part that was ended by term() or kill()."""
@@ -86,7 +86,7 @@ class _Keeper:
         while not await self.part.ready():
             if self._ends >= _TRIES_TO_START:
                 await self.end(Process.kill)
-                raise PartFailed(_report(self.part, "ended before it was ready"))
+                raise PartFailed(report(self.part, "ended before it was ready"))
             if self._task.done():
                 await self._task
             await asyncio.sleep(_POLL_SECONDS)
@@ -129,6 +129,7 @@ def _reason(code: int) -> str:
     return f"killed by {Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _report(part: Part, what: str) -> str:
+def report(part: Part, what: str) -> str:
+    """What became of a part, and what it said last."""
     lines = part.log.read_text(errors="replace").splitlines()[-_LAST_WORDS:]
     return "\n".join([f"{part.name} {what}. The end of {part.log}:", *lines])
