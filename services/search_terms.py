@@ -11,7 +11,9 @@ import unicodedata
 SHORTEST_SUBSTRING = 3
 _WORD_START = "^"
 _LONGEST = 40
-_PLAIN = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
+_PLAIN = str.maketrans(
+    {"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "\u0131": "i"}
+)
 _WORD = re.compile(r"[^\W_]+")
 
 

@@ -70,7 +70,7 @@ class Bus:
             self._url,
             name=self._service,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.5,
+            reconnect_time_wait=1,
             ping_interval=10,
             connect_timeout=2,
             error_cb=_on_error,
@@ -306,5 +306,3 @@ async def _on_error(error: Exception) -> None:
 
 async def _on_closed() -> None:
     log.warning("bus_closed")
-
-

@@ -67,9 +67,7 @@ class Intake:
     `consumer` names it in the tables of claims and dead letters.
     """
 
-    def __init__(
-        self, *, consumer: str, app: Database, worker: Database, handle: Handle
-    ) -> None:
+    def __init__(self, *, consumer: str, app: Database, worker: Database, handle: Handle) -> None:
         self.consumer = consumer
         self._app = app
         self._worker = worker
@@ -276,9 +274,7 @@ class Sweep:
         return True
 
     async def _position(self) -> tuple[str, int]:
-        found = await self._worker.connect(
-            lambda c: c.execute(_CURSOR, {"source": self._source})
-        )
+        found = await self._worker.connect(lambda c: c.execute(_CURSOR, {"source": self._source}))
         row = found.one_or_none()
         return ("", 0) if row is None else (row.incarnation, row.position)
 
@@ -286,3 +282,8 @@ class Sweep:
         parameters = {"source": self._source, "incarnation": incarnation, "position": position}
         await self._worker.connect(lambda c: c.execute(_MOVE, parameters))
 
+
+async def start_at_oldest(gone: OutOfRange) -> tuple[str, int]:
+    """Where a consumer of facts goes on: at the oldest event held; the gap is told."""
+    log.error("events_missed", incarnation=gone.metadata["incarnation"])
+    return gone.metadata["incarnation"], int(gone.metadata["oldest_position"]) - 1

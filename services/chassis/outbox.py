@@ -210,6 +210,7 @@ async def check_position(connection: AsyncConnection, incarnation: str, position
             "This position is gone; start again from the current states or the oldest event",
             incarnation=bounds.incarnation,
             oldest_position=str(first_kept),
+            last_position=str(bounds.last),
         )
     return bounds
 

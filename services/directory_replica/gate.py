@@ -47,16 +47,15 @@ class Gate:
         try:
             return await self._database.transact(checked, clinics=[caller.clinic])
         except SessionUnknown:
-            await self.look_up_session(caller)
+            await look_up_session(caller, self._replica)
             return await self._database.transact(checked, clinics=[caller.clinic])
 
-    async def look_up_session(self, caller: Caller) -> None:
-        """Ask the directory for the caller's session; SessionEnded where it has none."""
-        session_id = caller.session_id
-        if session_id is None or not await self._replica.look_up(
-            caller.clinic, SessionState, session_id
-        ):
-            raise SessionEnded("This session is not known; sign in again")
+
+async def look_up_session(caller: Caller, replica: Replica) -> None:
+    """Ask the directory for the caller's session; SessionEnded where it has none."""
+    session_id = caller.session_id
+    if session_id is None or not await replica.look_up(caller.clinic, SessionState, session_id):
+        raise SessionEnded("This session is not known; sign in again")
 
 
 async def _check_session(connection: AsyncConnection, caller: Caller) -> None:

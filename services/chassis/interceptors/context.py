@@ -1,6 +1,7 @@
 """Who and what a call is, for logs, metrics and traces."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from time import perf_counter
 from uuid import UUID
@@ -8,7 +9,6 @@ from uuid import UUID
 import grpc
 
 from services.chassis.errors import DomainError
-from services.chassis.ids import uuid7
 from services.chassis.interceptors.call import Call, Method, Serve
 from services.chassis.logs import bind, get_logger
 from services.chassis.telemetry import (
@@ -68,9 +68,11 @@ def _request_id(call: Call) -> str:
     """The caller's own, where it is a UUID: anything else could carry a text into the logs."""
     given = call.text("x-request-id")
     try:
-        return str(UUID(given)) if given else str(uuid7())
+        if given:
+            return str(UUID(given))
     except ValueError:
-        return str(uuid7())
+        pass
+    return str(UUID(int=random.getrandbits(128), version=4))
 
 
 def _code_of(error: BaseException, call: Call) -> tuple[str, str]:

@@ -36,5 +36,3 @@ class Unread:
 
     messages: int
     conversations: int
-
-

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from uuid import UUID
 
-from psycopg.rows import NamedTupleRow
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,8 +33,6 @@ where clinic_id = :clinic_id and staff_id = :staff_id and profile_id = :profile_
 _CREATE = text("""
 insert into conversations (clinic_id, id, staff_id, profile_id, created_at, last_activity_at)
 values (:clinic_id, :id, :staff_id, :profile_id, :now, :now)
-on conflict on constraint conversations_clinic_id_staff_id_profile_id_key do nothing
-returning id
 """)
 _LOWER_UNREAD = {
     Side.STAFF: text("""
@@ -119,9 +117,9 @@ class Conversations:
         id: UUID | None = found.scalar_one_or_none()
         return id
 
-    async def create(self, id: UUID, staff_id: UUID, profile_id: UUID, *, now: datetime) -> bool:
-        """False where the pair has its one thread already (R4)."""
-        found = await self._connection.execute(
+    async def create(self, id: UUID, staff_id: UUID, profile_id: UUID, *, now: datetime) -> None:
+        """The pair's one thread (R4); who loses a race for it is run again, and finds it."""
+        await self._connection.execute(
             _CREATE,
             {
                 "clinic_id": self._clinic_id,
@@ -131,7 +129,6 @@ class Conversations:
                 "now": now,
             },
         )
-        return found.scalar_one_or_none() is not None
 
     async def lower_unread(self, id: UUID, side: Side) -> None:
         """An unread message of the other side was deleted (I22)."""
@@ -190,7 +187,7 @@ class Conversations:
         )
 
 
-def to_conversation(row: Row[tuple[object, ...]] | NamedTupleRow) -> Conversation:
+def to_conversation(row: Row[tuple[object, ...]] | SimpleNamespace) -> Conversation:
     return Conversation(
         clinic_id=row.clinic_id,
         id=row.id,

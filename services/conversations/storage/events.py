@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from clinic.conversations.v1 import conversations_events_pb2 as events
-from clinic.conversations.v1 import message_pb2
 from google.protobuf.message import Message as ProtobufMessage
 
+from clinic.conversations.v1 import conversations_events_pb2 as events
+from clinic.conversations.v1 import message_pb2
 from services.chassis.outbox import NewEvent
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.message import Message
@@ -17,9 +17,7 @@ _SIDES = {Side.STAFF: message_pb2.SIDE_STAFF, Side.PROFILE: message_pb2.SIDE_PRO
 
 
 def conversation_started(conversation: Conversation) -> NewEvent:
-    payload = events.ConversationStarted(
-        **_ids(conversation), start_time=conversation.created_at
-    )
+    payload = events.ConversationStarted(**_ids(conversation), start_time=conversation.created_at)
     return _event("conversation_started", conversation, payload)
 
 

@@ -1,5 +1,6 @@
 """The replica's rows of a thread's three parties, joined to the thread in every query alike."""
 
+from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -22,7 +23,7 @@ left join replica_profiles as profile
 """
 
 
-def to_people(row: Row[tuple[object, ...]]) -> People | None:
+def to_people(row: Row[tuple[object, ...]] | SimpleNamespace) -> People | None:
     """None where the replica does not hold all three yet."""
     if row.messaging_allowed is None or row.active is None or row.override is None:
         return None

@@ -9,17 +9,22 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis import outbox, requests
+from services.chassis.batching import SKIPPED, Batcher, Skipped
 from services.chassis.database import Database
+from services.chassis.errors import DomainError
 from services.chassis.identity import Caller
 from services.chassis.outbox import NewEvent
-from services.conversations.domain.writing import Member, Outcome, decide
+from services.conversations.domain.message import Message
+from services.conversations.domain.writing import Mark, Member, Outcome, Send, decide
 from services.conversations.storage import write_batch
+from services.conversations.storage.confirm import confirmed
 from services.conversations.storage.conversations import Conversations
 from services.conversations.storage.messages import Messages
 from services.conversations.storage.people import PeopleStore
 from services.conversations.storage.texts import Texts
 from services.directory_replica.fence import share_fence
 from services.directory_replica.gate import Gate
+from services.directory_replica.replica import Replica
 from services.messaging_rule import Side
 
 
@@ -71,26 +76,52 @@ class Storage:
     """Transactions for use cases; `committed` is told after each, for the sequencer."""
 
     def __init__(
-        self, database: Database, gate: Gate, texts: Texts, *, committed: Callable[[], None]
+        self,
+        database: Database,
+        replica: Replica,
+        texts: Texts,
+        *,
+        committed: Callable[[], None],
     ) -> None:
         self._database = database
-        self._gate = gate
+        self._replica = replica
+        self._gate = Gate(database, replica)
         self._texts = texts
         self._committed = committed
+        self._batcher: Batcher[Member, Message | int] = Batcher(self._commit, key=_conversation_of)
 
     async def run(self, work: Callable[[Transaction, C], Awaitable[R]], command: C) -> R:
         """`work(tx, command)` in one transaction of the caller's clinic and session.
 
         Commits when it returns, rolls back when it raises, and runs it again where the database
-        asks for that (40001): it must do nothing outside the transaction.
+        asks for that (40001): it must do nothing outside the transaction. A refusal that rests on
+        the replica is confirmed by the directory, and `work` tried again, before it is given.
         """
 
         async def body(connection: AsyncConnection, now: datetime) -> R:
             return await work(self._transaction(connection, command.caller, now), command)
 
-        result = await self._gate.run(command.caller, body)
+        result = await confirmed(
+            command.caller, lambda: self._gate.run(command.caller, body), self._replica
+        )
         self._committed()
         return result
+
+    async def send(self, send: Send) -> Message:
+        """The group commit's outcome for one message; durable when it returns (P1)."""
+        message = await confirmed(send.caller, lambda: self._batcher.submit(send), self._replica)
+        assert isinstance(message, Message)
+        return message
+
+    async def mark(self, mark: Mark) -> int:
+        """The group commit's outcome for one read mark: what remains unread in the thread."""
+        unread = await confirmed(mark.caller, lambda: self._batcher.submit(mark), self._replica)
+        assert isinstance(unread, int)
+        return unread
+
+    def fingerprint(self, conversation_id: UUID, side: Side, body: str) -> bytes:
+        """What tells a repeat of a send from a reuse of its request id (I34)."""
+        return self._texts.fingerprint(conversation_id, side, body)
 
     def _transaction(
         self, connection: AsyncConnection, caller: Caller, now: datetime
@@ -105,12 +136,10 @@ class Storage:
             people=PeopleStore(connection, caller.clinic),
         )
 
-    def fingerprint(self, conversation_id: UUID, side: Side, body: str) -> bytes:
-        """What tells a repeat of a send from a reuse of its request id (I34)."""
-        return self._texts.fingerprint(conversation_id, side, body)
-
-    async def write(self, batch: Sequence[Member], *, wait: bool) -> Sequence[Outcome]:
-        """One group commit: load a batch, decide it, store what changes; each member's outcome."""
+    async def _commit(
+        self, batch: Sequence[Member], wait: bool
+    ) -> Sequence[Message | int | DomainError | Skipped]:
+        """One group commit: load a batch, decide each member on its own, store what changes."""
         clinics = {member.caller.clinic for member in batch}
         keys = {clinic_id: await self._texts.current_key(clinic_id) for clinic_id in clinics}
 
@@ -124,4 +153,8 @@ class Storage:
 
         outcomes = await self._database.connect(body)
         self._committed()
-        return outcomes
+        return [SKIPPED if outcome is None else outcome for outcome in outcomes]
+
+
+def _conversation_of(member: Member) -> UUID:
+    return member.conversation_id

@@ -6,10 +6,11 @@ load sees what committed while the locks were awaited.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import NamedTupleRow, namedtuple_row
+from psycopg.rows import TupleRow, kwargs_row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.database import clinic_list
@@ -33,7 +34,9 @@ from services.directory_replica.fence import fence_key
 from services.directory_replica.gate import session_refusal
 from services.messaging_rule import Side
 
-Driver = psycopg.AsyncConnection[NamedTupleRow]
+Driver = psycopg.AsyncConnection[TupleRow]
+
+_rows = kwargs_row(SimpleNamespace)
 
 _SCOPE = "select set_config('app.clinics', %(clinics)s, true)"
 _LOCK = """
@@ -120,11 +123,11 @@ async def load(
     """
     driver = await _driver(connection)
     parameters = _load_parameters(batch)
-    async with driver.pipeline(), driver.cursor(row_factory=namedtuple_row) as locks:
+    async with driver.pipeline(), driver.cursor(row_factory=_rows) as locks:
         await driver.execute(_SCOPE, parameters)
         await locks.execute(_LOCK if wait else _LOCK_FREE, parameters)
         await driver.execute(_FENCE, parameters)
-        loads = await driver.cursor(row_factory=namedtuple_row).execute(_LOAD, parameters)
+        loads = await driver.cursor(row_factory=_rows).execute(_LOAD, parameters)
         locked = frozenset(row.id for row in await locks.fetchall())
         rows = await loads.fetchall()
     loaded = [_to_loaded(member, row, locked) for member, row in zip(batch, rows, strict=True)]
@@ -175,7 +178,7 @@ def _load_parameters(batch: Sequence[Member]) -> dict[str, object]:
     }
 
 
-def _to_loaded(member: Member, row: NamedTupleRow, locked: frozenset[UUID]) -> Loaded:
+def _to_loaded(member: Member, row: SimpleNamespace, locked: frozenset[UUID]) -> Loaded:
     return Loaded(
         member=member,
         session_refusal=session_refusal(known=row.session_known, alive=row.session_alive),
@@ -187,7 +190,7 @@ def _to_loaded(member: Member, row: NamedTupleRow, locked: frozenset[UUID]) -> L
     )
 
 
-def _to_earlier(row: NamedTupleRow) -> Earlier:
+def _to_earlier(row: SimpleNamespace) -> Earlier:
     return Earlier(
         message_id=row.earlier_id,
         sequence=row.earlier_sequence,

@@ -30,5 +30,5 @@ async def way_to_survivor(tx: Transaction, staff_id: UUID, profile_id: UUID) -> 
     if survivor_id is None:
         return {}
     live_id = await tx.conversations.id_of_pair(staff_id, survivor_id)
-    live = {} if live_id is None else {"live_conversation_id": str(live_id)}
+    live = {} if live_id is None else {"surviving_conversation_id": str(live_id)}
     return {"surviving_profile_id": str(survivor_id)} | live

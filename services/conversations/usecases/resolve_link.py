@@ -24,10 +24,7 @@ class ResolveLink:
 
 
 async def resolve_link(tx: Transaction, command: ResolveLink) -> Outcome:
-    """Compare the link's profile with the caller's. Changes nothing: mail scanners follow links.
-
-    Raises ConversationNotFound for the caller's own profile with a thread that is not theirs.
-    """
+    """Compare the link's profile with the caller's. Changes nothing: mail scanners follow links."""
     if command.profile_id != command.caller.person_id:
         return Outcome.WRONG_PROFILE
     try:
@@ -35,5 +32,5 @@ async def resolve_link(tx: Transaction, command: ResolveLink) -> Outcome:
     except ConversationNotFound:
         if await tx.people.is_merged_away(command.profile_id):
             return Outcome.PROFILE_MERGED
-        raise
+        return Outcome.WRONG_PROFILE
     return Outcome.OK

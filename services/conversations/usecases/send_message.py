@@ -11,9 +11,6 @@ from services.conversations.domain.message import Message, check_body
 from services.conversations.domain.writing import Send, side_of
 from services.conversations.storage.unit_of_work import Storage, Transaction
 from services.conversations.usecases.access import access_conversation, way_to_survivor
-from services.conversations.usecases.confirm import confirmed
-from services.conversations.usecases.write_batch import WriteBatcher
-from services.directory_replica.replica import Replica
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +34,7 @@ class RateLimited(ResourceExhausted):
     reason = "RATE_LIMITED"
 
 
-async def send_message(
-    command: SendMessage,
-    *,
-    storage: Storage,
-    batcher: WriteBatcher,
-    replica: Replica,
-    limits: SendLimits,
-) -> Message:
+async def send_message(command: SendMessage, *, storage: Storage, limits: SendLimits) -> Message:
     """Store the message and its event, and return once they are durable (P1).
 
     A repeat of the request returns the first message, or its tombstone (I33).
@@ -60,11 +50,9 @@ async def send_message(
         fingerprint=storage.fingerprint(command.conversation_id, side, command.body),
     )
     try:
-        message = await confirmed(command.caller, lambda: batcher.submit(send), replica)
+        return await storage.send(send)
     except ConversationArchived:
         raise await storage.run(_archived, command) from None
-    assert isinstance(message, Message)
-    return message
 
 
 def _check_rate(caller: Caller, limits: SendLimits) -> None:

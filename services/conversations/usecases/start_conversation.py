@@ -21,8 +21,6 @@ from services.conversations.domain.people import People, why_not_send
 from services.conversations.storage.events import conversation_started
 from services.conversations.storage.unit_of_work import Storage, Transaction
 from services.conversations.usecases.access import way_to_survivor
-from services.conversations.usecases.confirm import confirmed
-from services.directory_replica.replica import Replica
 from services.messaging_rule import Side
 
 
@@ -34,18 +32,14 @@ class StartConversation:
     request_id: UUID
 
 
-async def start_conversation(
-    command: StartConversation, *, storage: Storage, replica: Replica
-) -> Entry:
+async def start_conversation(command: StartConversation, *, storage: Storage) -> Entry:
     """The pair's thread, made if there is none; two starts at once give one."""
     if command.caller.role is not Role.STAFF:
         raise PatientCannotInitiate("Patients answer; they cannot start a conversation")
     if command.additional_profile_ids:
-        raise NoGroups(
-            "A conversation has exactly one profile", field="additional_profile_ids"
-        )
+        raise NoGroups("A conversation has exactly one profile", field="additional_profile_ids")
     try:
-        return await confirmed(command.caller, lambda: storage.run(_start, command), replica)
+        return await storage.run(_start, command)
     except ProfileMerged:
         raise await storage.run(_merged, command) from None
 
@@ -55,20 +49,25 @@ async def _start(tx: Transaction, command: StartConversation) -> Entry:
     await tx.share_fence()
     if await tx.people.is_staff(profile_id):
         raise RecipientIsStaff("Staff members cannot be written to", field="profile_id")
+    known_id = await tx.conversations.id_of_pair(staff_id, profile_id)
+    id = known_id or uuid7()
+    earlier_id = await tx.earlier_result(
+        command.request_id, method="StartConversation", content=str(profile_id), result_id=id
+    )
+    if earlier_id is not None:
+        return await tx.conversations.entry(earlier_id)
     people = await tx.people.get(staff_id, profile_id)
     if (refusal := _refusal(people)) is not None:
         raise Unconfirmed(
             refusal, staff_id=staff_id, profile_id=profile_id, facts_missing=people is None
         )
-    new_id = uuid7()
-    if await tx.conversations.create(new_id, staff_id, profile_id, now=tx.now):
+    if known_id is None:
+        await tx.conversations.create(id, staff_id, profile_id, now=tx.now)
         await tx.people.want_names(staff_id, profile_id)
-        entry = await tx.conversations.entry(new_id)
+    entry = await tx.conversations.entry(id)
+    if known_id is None:
         await tx.publish(conversation_started(entry.conversation))
-        return entry
-    known_id = await tx.conversations.id_of_pair(staff_id, profile_id)
-    assert known_id is not None
-    return await tx.conversations.entry(known_id)
+    return entry
 
 
 def _refusal(people: People | None) -> DomainError | None:

@@ -11,12 +11,11 @@ from uuid import UUID
 from services.chassis.errors import Unavailable
 from services.chassis.identity import Caller
 from services.conversations.domain.errors import Unconfirmed
-from services.directory_replica.gate import SessionUnknown
+from services.directory_replica.gate import SessionUnknown, look_up_session
 from services.directory_replica.replica import Replica
 from services.directory_replica.states import (
     ClinicState,
     ProfileState,
-    SessionState,
     StaffState,
 )
 
@@ -30,10 +29,8 @@ async def confirmed(caller: Caller, attempt: Callable[[], Awaitable[R]], replica
     """
     try:
         return await attempt()
-    except SessionUnknown as unknown:
-        assert caller.session_id is not None
-        if not await replica.look_up(caller.clinic, SessionState, caller.session_id):
-            raise unknown from None
+    except SessionUnknown:
+        await look_up_session(caller, replica)
     except Unconfirmed as first:
         await _look_up(caller.clinic, first, replica)
     try:

@@ -1,0 +1,231 @@
+"""OperationsService, the same in every service: events, dead letters, audit, status, keys."""
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import grpc
+from google.protobuf.message import Message
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from clinic.operations.v1 import operations_service_pb2 as pb
+from clinic.operations.v1.operations_service_pb2_grpc import OperationsServiceServicer
+from services.chassis import audit, dead_letters, outbox
+from services.chassis.backbone import Backbone
+from services.chassis.dead_letters import DeadLetter
+from services.chassis.errors import InvalidArgument, NotFound, Unimplemented
+from services.chassis.identity import current_caller
+from services.chassis.ids import parse_id
+from services.chassis.paging import PageTokens, page_size
+from services.chassis.wire import from_event
+
+Context = grpc.aio.ServicerContext[Message, Message]
+# (clinic id, request id) -> the newest version of the clinic's data key.
+Rotate = Callable[[UUID, UUID], Awaitable[int]]
+
+_EVENTS_DEFAULT = 100
+_EVENTS_MOST = 500
+
+_SWEEPS = text("select source, incarnation, position from sweeps order by source")
+_WAITING = text("select count(*) from outbox where position is null")
+_AUDIT = text("""
+select id, clinic_id, actor, action, object_type, object_id, outcome, reason, recorded_at
+from audit where clinic_id = :clinic_id and (:actor = '' or actor = :actor)
+  and (:object_id = '' or object_id = :object_id)
+  and (cast(:before as bigint) is null or id < :before)
+order by id desc limit :most
+""")
+_OUTCOMES = {"done": pb.AUDIT_OUTCOME_DONE, "denied": pb.AUDIT_OUTCOME_DENIED}
+
+
+class DeadLetterNotFound(NotFound):
+    reason = "DEAD_LETTER_NOT_FOUND"
+
+
+class OperationsServicer(OperationsServiceServicer):
+    """For the support team and, of the events, for the other services."""
+
+    def __init__(
+        self, backbone: Backbone, page_tokens: PageTokens, *, rotate: Rotate | None = None
+    ) -> None:
+        self._backbone = backbone
+        self._worker = backbone.worker
+        self._tokens = page_tokens
+        self._rotate = rotate
+
+    async def ListEvents(
+        self, request: pb.ListEventsRequest, context: Context
+    ) -> pb.ListEventsResponse:
+        most = _events_page_size(request.page_size)
+        cursor = self._tokens.open(request.page_token, "events")
+        incarnation, after = cursor or (request.incarnation, request.after_position)
+
+        async def work(connection: AsyncConnection) -> list[outbox.Event]:
+            start = await _start(connection, str(incarnation), int(after))
+            name = self._backbone.name
+            return list(await outbox.read(connection, name, after=start, most=most))
+
+        events = await self._worker.connect(work)
+        token = ""
+        if len(events) == most:
+            token = self._tokens.seal("events", (events[-1].incarnation, events[-1].position))
+        return pb.ListEventsResponse(events=map(from_event, events), next_page_token=token)
+
+    async def ListDeadLetters(
+        self, request: pb.ListDeadLettersRequest, context: Context
+    ) -> pb.ListDeadLettersResponse:
+        query, most = f"dead letters {request.consumer}", page_size(request.page_size)
+        cursor = self._tokens.open(request.page_token, query)
+        letters = await self._worker.connect(
+            lambda connection: dead_letters.page(
+                connection,
+                consumer=request.consumer,
+                before=UUID(str(cursor[0])) if cursor else None,
+                most=most + 1,
+            )
+        )
+        shown = letters[:most]
+        token = self._tokens.seal(query, (str(shown[-1].id),)) if len(letters) > most else ""
+        return pb.ListDeadLettersResponse(
+            dead_letters=map(_from_letter, shown), next_page_token=token
+        )
+
+    async def GetDeadLetter(
+        self, request: pb.GetDeadLetterRequest, context: Context
+    ) -> pb.GetDeadLetterResponse:
+        letter = await self._letter(request.dead_letter_id)
+        if letter is None:
+            raise DeadLetterNotFound("There is no such dead letter")
+        return pb.GetDeadLetterResponse(dead_letter=_from_letter(letter))
+
+    async def ReplayDeadLetter(
+        self, request: pb.ReplayDeadLetterRequest, context: Context
+    ) -> pb.ReplayDeadLetterResponse:
+        parse_id(request.request_id, field="request_id")
+        letter = await self._letter(request.dead_letter_id)
+        if letter is None:
+            return pb.ReplayDeadLetterResponse(handled=True)
+        error = await self._backbone.replay(letter)
+
+        async def record(connection: AsyncConnection) -> None:
+            if error is None:
+                await dead_letters.delete(connection, letter.id)
+            else:
+                await dead_letters.tried_again(connection, letter, error)
+            await self._record(connection, letter, "replay_dead_letter")
+
+        await self._worker.connect(record)
+        return pb.ReplayDeadLetterResponse(handled=error is None)
+
+    async def DiscardDeadLetter(
+        self, request: pb.DiscardDeadLetterRequest, context: Context
+    ) -> pb.DiscardDeadLetterResponse:
+        parse_id(request.request_id, field="request_id")
+        letter = await self._letter(request.dead_letter_id)
+        if letter is not None:
+
+            async def work(connection: AsyncConnection) -> None:
+                await dead_letters.delete(connection, letter.id)
+                await self._record(connection, letter, "discard_dead_letter")
+
+            await self._worker.connect(work)
+        return pb.DiscardDeadLetterResponse()
+
+    async def ListAuditRecords(
+        self, request: pb.ListAuditRecordsRequest, context: Context
+    ) -> pb.ListAuditRecordsResponse:
+        clinic_id = current_caller().clinic
+        query = f"audit {clinic_id} {request.actor} {request.object_id}"
+        most = page_size(request.page_size)
+        cursor = self._tokens.open(request.page_token, query)
+        parameters = {
+            "clinic_id": clinic_id,
+            "actor": request.actor,
+            "object_id": request.object_id,
+            "before": int(cursor[0]) if cursor else None,
+            "most": most + 1,
+        }
+        rows = (await self._worker.connect(lambda c: c.execute(_AUDIT, parameters))).all()
+        shown = rows[:most]
+        records = [
+            pb.AuditRecord(
+                number=row.id,
+                clinic_id=str(row.clinic_id),
+                actor=row.actor,
+                action=row.action,
+                object_type=row.object_type,
+                object_id=row.object_id,
+                outcome=_OUTCOMES.get(row.outcome, pb.AUDIT_OUTCOME_UNSPECIFIED),
+                reason=row.reason,
+                record_time=row.recorded_at,
+            )
+            for row in shown
+        ]
+        token = self._tokens.seal(query, (shown[-1].id,)) if len(rows) > most else ""
+        return pb.ListAuditRecordsResponse(audit_records=records, next_page_token=token)
+
+    async def GetStatus(
+        self, request: pb.GetStatusRequest, context: Context
+    ) -> pb.GetStatusResponse:
+        async def work(connection: AsyncConnection) -> pb.GetStatusResponse:
+            bounds = await outbox.read_bounds(connection)
+            waiting = (await connection.execute(_WAITING)).scalar_one()
+            sweeps = await connection.execute(_SWEEPS)
+            return pb.GetStatusResponse(
+                incarnation=bounds.incarnation,
+                last_position=bounds.last,
+                published_position=bounds.published,
+                unpublished_events=bounds.last - bounds.published + waiting,
+                bus_connected=self._backbone.bus.connected,
+                consumers=[
+                    pb.ConsumerStatus(
+                        source=row.source, position=row.position, incarnation=row.incarnation
+                    )
+                    for row in sweeps
+                ],
+                dead_letters=await dead_letters.count(connection),
+            )
+
+        return await self._worker.connect(work)
+
+    async def RotateKeys(
+        self, request: pb.RotateKeysRequest, context: Context
+    ) -> pb.RotateKeysResponse:
+        if self._rotate is None:
+            raise Unimplemented("This service seals nothing")
+        clinic_id = current_caller().clinic
+        version = await self._rotate(clinic_id, parse_id(request.request_id, field="request_id"))
+        return pb.RotateKeysResponse(key_version=version)
+
+    async def _letter(self, id: str) -> DeadLetter | None:
+        letter_id = parse_id(id, field="dead_letter_id")
+        return await self._worker.connect(lambda c: dead_letters.get(c, letter_id))
+
+    async def _record(self, connection: AsyncConnection, letter: DeadLetter, action: str) -> None:
+        record = audit.Record(action=action, object_type="dead_letter", object_id=letter.id)
+        await audit.add(connection, current_caller(), letter.event.clinic_id, record)
+
+
+async def _start(connection: AsyncConnection, incarnation: str, after: int) -> int:
+    if incarnation:
+        await outbox.check_position(connection, incarnation, after)
+        return after
+    return 0
+
+
+def _events_page_size(requested: int) -> int:
+    if requested < 0:
+        raise InvalidArgument("page_size must not be negative", field="page_size")
+    return min(requested or _EVENTS_DEFAULT, _EVENTS_MOST)
+
+
+def _from_letter(letter: DeadLetter) -> pb.DeadLetter:
+    return pb.DeadLetter(
+        dead_letter_id=str(letter.id),
+        event=from_event(letter.event),
+        source=letter.event.source,
+        consumer=letter.consumer,
+        error_class=letter.error_class,
+        attempts=letter.attempts,
+        create_time=letter.created_at,
+    )

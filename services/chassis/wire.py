@@ -1,0 +1,57 @@
+"""Events and times between protobuf and Python, the same at every door."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from clinic.operations.v1 import operations_service_pb2 as pb
+from services.chassis.outbox import Event
+
+_KINDS = {"state": pb.EVENT_KIND_STATE, "fact": pb.EVENT_KIND_FACT}
+_NAMES = {number: name for name, number in _KINDS.items()}
+
+
+def to_time(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def to_optional_time(stamp: Timestamp) -> datetime | None:
+    """None for the zero time, which is what an absent field reads as."""
+    return to_time(stamp) if stamp.seconds or stamp.nanos else None
+
+
+def to_optional_id(text: str) -> UUID | None:
+    """None for the empty string, which is how an absent id is written."""
+    return UUID(text) if text else None
+
+
+def from_event(event: Event) -> pb.Event:
+    return pb.Event(
+        event_id=str(event.event_id),
+        clinic_id=str(event.clinic_id),
+        kind=_KINDS[event.kind],
+        type=event.type,
+        aggregate_id=str(event.aggregate_id),
+        position=event.position,
+        incarnation=event.incarnation,
+        occur_time=event.occurred_at,
+        trace=event.trace,
+        payload=event.payload,
+    )
+
+
+def to_event(event: pb.Event, source: str) -> Event:
+    return Event(
+        event_id=UUID(event.event_id),
+        clinic_id=UUID(event.clinic_id),
+        source=source,
+        kind=_NAMES.get(event.kind, "unknown"),
+        type=event.type,
+        aggregate_id=UUID(event.aggregate_id),
+        position=event.position,
+        incarnation=event.incarnation,
+        occurred_at=to_time(event.occur_time),
+        trace=event.trace,
+        payload=event.payload,
+    )

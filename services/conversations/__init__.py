@@ -1,0 +1,1 @@
+"""Conversations: one-to-one threads between staff and patients, and everything read in them."""

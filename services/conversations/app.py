@@ -1,0 +1,126 @@
+"""Composition root: the only module that knows every concrete class of this service."""
+
+import os
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from clinic.conversations.v1.conversations_internal_service_pb2_grpc import (
+    add_ConversationsInternalServiceServicer_to_server,
+)
+from clinic.conversations.v1.conversations_service_pb2_grpc import (
+    add_ConversationsServiceServicer_to_server,
+)
+from clinic.operations.v1.operations_service_pb2_grpc import (
+    add_OperationsServiceServicer_to_server,
+)
+from services.chassis.backbone import Backbone
+from services.chassis.client import Peer, open_channel
+from services.chassis.clock import system_clock
+from services.chassis.events_client import EventsClient
+from services.chassis.keys import DataKeys, FileKeyProvider
+from services.chassis.lifecycle import Service
+from services.chassis.limits import TokenBucket
+from services.chassis.operations import OperationsServicer
+from services.chassis.outbox import Signal
+from services.chassis.paging import PageTokens
+from services.chassis.server import registration
+from services.chassis.settings import load
+from services.conversations.api.internal_servicer import ConversationsInternalServicer
+from services.conversations.api.servicer import ConversationsServicer
+from services.conversations.settings import PREFIX, Settings
+from services.conversations.storage.names import Name, Names
+from services.conversations.storage.texts import Texts
+from services.conversations.storage.unit_of_work import Storage
+from services.conversations.usecases.refresh_names import refresh_names
+from services.conversations.usecases.send_message import SendLimits
+from services.directory_replica.directory import Details, DirectoryClient
+from services.directory_replica.feed import apply_messages, feed_replica
+from services.directory_replica.replica import Replica
+
+NAME = "conversations"
+_NAMES_SECONDS = 5.0
+
+
+async def compose() -> Service:
+    """The service as the environment describes it; nothing is connected yet."""
+    settings = load(Settings, PREFIX, os.environ)
+    chassis = settings.chassis
+    backbone = Backbone(NAME, chassis)
+    channel = open_channel(settings.directory_target, tls=chassis.tls)
+    peer = Peer("directory", signer=backbone.signer)
+    directory = DirectoryClient(channel, peer)
+    names_wanted = Signal()
+    replica = Replica(backbone.app, directory, applied=names_wanted.set)
+    feed_replica(backbone, replica, directory, EventsClient(channel, peer, source="directory"))
+    keys = DataKeys(FileKeyProvider(settings.master_key_file), backbone.app, system_clock)
+    texts = Texts(keys, chassis.sealing_bytes)
+
+    def committed() -> None:
+        names_wanted.set()
+        backbone.committed()
+
+    storage = Storage(backbone.app, replica, texts, committed=committed)
+    names = Names(backbone.app, backbone.worker)
+    page_tokens = PageTokens(chassis.sealing_bytes)
+
+    async def keys_open() -> str | None:
+        await keys.check(backbone.worker)
+        return None
+
+    return Service(
+        name=NAME,
+        settings=chassis,
+        verifier=backbone.verifier(),
+        public=[
+            registration(
+                add_ConversationsServiceServicer_to_server,
+                ConversationsServicer(  # type: ignore[abstract]
+                    storage, send_limits(settings), page_tokens
+                ),
+            )
+        ],
+        internal=[
+            registration(
+                add_ConversationsInternalServiceServicer_to_server,
+                ConversationsInternalServicer(  # type: ignore[abstract]
+                    lambda states: apply_messages(replica, states)
+                ),
+            ),
+            registration(
+                add_OperationsServiceServicer_to_server, OperationsServicer(backbone, page_tokens)
+            ),
+        ],
+        tasks=backbone.tasks | {"names": lambda: keep_names(names, directory, names_wanted)},
+        ready=backbone.ready | {"keys": keys_open},
+        close=[channel.close, *backbone.close],
+    )
+
+
+async def keep_names(names: Names, directory: DirectoryClient, wanted: Signal) -> None:
+    """Hold the names of the people of threads, for ever."""
+
+    async def fetch(
+        clinic_id: UUID, staff: Sequence[UUID], profiles: Sequence[UUID]
+    ) -> tuple[Mapping[UUID, Name], Mapping[UUID, Name]]:
+        found = await directory.get_details(clinic_id, staff=staff, profiles=profiles)
+        return _names(found.staff), _names(found.profiles)
+
+    while True:
+        while await refresh_names(names, fetch):
+            pass
+        await wanted.wait(_NAMES_SECONDS)
+
+
+def _names(details: Mapping[UUID, Details]) -> Mapping[UUID, Name]:
+    return {id: Name(found.display_name, found.version) for id, found in details.items()}
+
+
+def send_limits(settings: Settings) -> SendLimits:
+    return SendLimits(
+        actor=TokenBucket(
+            rate=settings.send_rate_actor, burst=settings.send_burst_actor, clock=system_clock
+        ),
+        clinic=TokenBucket(
+            rate=settings.send_rate_clinic, burst=2 * settings.send_rate_clinic, clock=system_clock
+        ),
+    )

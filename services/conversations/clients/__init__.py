@@ -1,0 +1,1 @@
+"""Other services behind functions of ours. The directory is asked through its replica alone."""
