@@ -43,7 +43,7 @@ class Blueprint:
         return {**environment.of_program(os.environ), **self.settings(service)}
 
     def uses_own(self, variable: str) -> bool:
-        """Whether the embedded server behind a variable is needed: unless all have overridden it."""
+        """Whether the embedded server behind a variable is needed: not if all have another."""
         return not self.services or any(
             self.settings(service)[name] == self._computed(service)[name]
             for service in self.services

@@ -92,7 +92,7 @@ async def start(part: Part) -> Process:
 
 
 async def run(part: Part) -> int:
-    """The exit code of a program that runs to its end; it is killed when the caller is cancelled."""
+    """The exit code of a program that runs to its end; a cancelled caller kills it."""
     process = await start(part)
     try:
         return await process.ended()

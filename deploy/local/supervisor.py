@@ -83,7 +83,7 @@ class _Keeper:
         self._task = asyncio.create_task(self._keep(), name=f"keep {part.name}")
 
     async def ready(self) -> None:
-        while not await self.part.ready():
+        while not (self._runs() and await self.part.ready()):
             if self._ends >= _TRIES_TO_START:
                 await self.end(Process.kill)
                 raise PartFailed(report(self.part, "ended before it was ready"))
@@ -91,6 +91,9 @@ class _Keeper:
                 await self._task
             await asyncio.sleep(_POLL_SECONDS)
         self._ends = 0
+
+    def _runs(self) -> bool:
+        return self.process is not None and self.process.exit_code is None
 
     async def end(self, how: Callable[[Process], Coroutine[None, None, None]]) -> None:
         self._unwanted.set()
