@@ -10,6 +10,9 @@ from deploy.local.process import Part
 from deploy.local.state import State
 
 _PROBE_SECONDS = 2.0
+# A service drains for 2 s, gives calls under way 10 s, and closes its connections in 5 s.
+_SERVICE_GRACE_SECONDS = 20.0
+_SETTINGS_ARE_WRONG = 64
 
 
 def service(name: str, *, state: State, port: int, environment: Mapping[str, str]) -> Part:
@@ -24,6 +27,8 @@ def service(name: str, *, state: State, port: int, environment: Mapping[str, str
         log=state.logs / f"{name}.log",
         ready=ready,
         environment=environment,
+        grace=_SERVICE_GRACE_SECONDS,
+        refusals=frozenset({_SETTINGS_ARE_WRONG}),
     )
 
 

@@ -30,6 +30,8 @@ class Part:
     stop_signal: Signals = signal.SIGTERM
     # Seconds between the stop signal and SIGKILL.
     grace: float = 15.0
+    # Exit codes that say: trying again changes nothing.
+    refusals: frozenset[int] = frozenset()
     # The account it runs under, when that is not our own.
     account: str | None = None
 

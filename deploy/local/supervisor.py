@@ -84,13 +84,16 @@ class _Keeper:
 
     async def ready(self) -> None:
         while not (self._runs() and await self.part.ready()):
-            if self._ends >= _TRIES_TO_START:
+            if self._ends >= _TRIES_TO_START or self._refused():
                 await self.end(Process.kill)
                 raise PartFailed(report(self.part, "ended before it was ready"))
             if self._task.done():
                 await self._task
             await asyncio.sleep(_POLL_SECONDS)
         self._ends = 0
+
+    def _refused(self) -> bool:
+        return self.process is not None and self.process.exit_code in self.part.refusals
 
     def _runs(self) -> bool:
         return self.process is not None and self.process.exit_code is None

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 
 import nats
@@ -135,8 +136,16 @@ def _accounts():
     return accounts
 
 
+@pytest.fixture
+def open_directory():
+    """Unlike tmp_path, one that every account may enter and write to."""
+    with tempfile.TemporaryDirectory(prefix="clinic-test-") as directory:
+        os.chmod(directory, 0o777)
+        yield directory
+
+
 @pytest.fixture(params=_accounts(), ids=lambda account: account or "ourselves")
-def holder(request):
+def holder(request, open_directory):
     """A process that holds a stack; it ends with its standard input."""
     account = request.param
     process = subprocess.Popen(
@@ -147,7 +156,7 @@ def holder(request):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd="/",
-        env={**os.environ, "HOME": "/"},
+        env={**os.environ, "HOME": "/", "TMPDIR": open_directory},
     )
     assert process.stdin is not None
     with process, process.stdin:

@@ -96,6 +96,15 @@ async def test_a_part_that_never_becomes_ready_is_given_up_with_its_last_words(s
         await supervisor.start(failing)
 
 
+async def test_a_part_that_refuses_its_settings_is_not_tried_again(supervisor, part, told):
+    refusing = part("import sys; print('A IS MISSING'); sys.exit(64)", refusals=frozenset({64}))
+
+    with pytest.raises(PartFailed, match="A IS MISSING"):
+        await supervisor.start(refusing)
+
+    assert len(told) == 1
+
+
 async def test_a_part_that_takes_too_long_is_given_up(supervisor, part):
     with pytest.raises(PartFailed, match=r"was not ready after 0\.3 s"):
         await supervisor.start(part("import signal; signal.pause()"), within=0.3)
