@@ -43,7 +43,7 @@ _NAMES_SECONDS = 5.0
 
 async def compose() -> Service:
     """The service as the environment describes it; nothing is connected yet."""
-    settings = load(Settings, PREFIX, os.environ)
+    settings = load(Settings, f"{PREFIX}_", os.environ)
     chassis = settings.chassis
     backbone = Backbone(NAME, chassis)
     channel = open_channel(settings.directory_target, tls=chassis.tls)
