@@ -1,6 +1,7 @@
 """Calls to other services: signed, bounded in time, tried twice, failures told in our terms."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -75,7 +76,7 @@ class Signer:
 
 def _private_key(path: Path) -> OKPKey | ECKey:
     try:
-        key = import_key(path.read_bytes())
+        key = import_key(json.loads(path.read_bytes()))
     except OSError as error:
         raise RefusedToStart(f"{path} cannot be read: {error.strerror}") from error
     except (JoseError, ValueError, TypeError, KeyError) as error:
