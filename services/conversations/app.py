@@ -28,9 +28,11 @@ from services.chassis.settings import load
 from services.conversations.api.internal_servicer import ConversationsInternalServicer
 from services.conversations.api.servicer import ConversationsServicer
 from services.conversations.settings import PREFIX, Settings
+from services.conversations.storage.archival import Archival
 from services.conversations.storage.names import Name, Names
 from services.conversations.storage.texts import Texts
 from services.conversations.storage.unit_of_work import Storage
+from services.conversations.usecases.derive_archival import derive_archival
 from services.conversations.usecases.refresh_names import refresh_names
 from services.conversations.usecases.send_message import SendLimits
 from services.directory_replica.directory import Details, DirectoryClient
@@ -38,7 +40,7 @@ from services.directory_replica.feed import apply_messages, feed_replica
 from services.directory_replica.replica import Replica
 
 NAME = "conversations"
-_NAMES_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 
 
 async def compose() -> Service:
@@ -49,8 +51,13 @@ async def compose() -> Service:
     channel = open_channel(settings.directory_target, tls=chassis.tls)
     peer = Peer("directory", signer=backbone.signer)
     directory = DirectoryClient(channel, peer)
-    names_wanted = Signal()
-    replica = Replica(backbone.app, directory, applied=names_wanted.set)
+    names_wanted, states_changed = Signal(), Signal()
+
+    def applied() -> None:
+        names_wanted.set()
+        states_changed.set()
+
+    replica = Replica(backbone.app, directory, applied=applied)
     feed_replica(backbone, replica, directory, EventsClient(channel, peer, source="directory"))
     keys = DataKeys(FileKeyProvider(settings.master_key_file), backbone.app, system_clock)
     texts = Texts(keys, chassis.sealing_bytes)
@@ -61,6 +68,7 @@ async def compose() -> Service:
 
     storage = Storage(backbone.app, replica, texts, committed=committed)
     names = Names(backbone.app, backbone.worker)
+    archival = Archival(backbone.app, backbone.worker, committed=backbone.committed)
     page_tokens = PageTokens(chassis.sealing_bytes)
 
     async def keys_open() -> str | None:
@@ -83,14 +91,18 @@ async def compose() -> Service:
             registration(
                 add_ConversationsInternalServiceServicer_to_server,
                 ConversationsInternalServicer(  # type: ignore[abstract]
-                    lambda states: apply_messages(replica, states)
+                    storage, lambda states: apply_messages(replica, states)
                 ),
             ),
             registration(
                 add_OperationsServiceServicer_to_server, OperationsServicer(backbone, page_tokens)
             ),
         ],
-        tasks=backbone.tasks | {"names": lambda: keep_names(names, directory, names_wanted)},
+        tasks=backbone.tasks
+        | {
+            "names": lambda: keep_names(names, directory, names_wanted),
+            "archival": lambda: keep_archival(archival, states_changed),
+        },
         ready=backbone.ready | {"keys": keys_open},
         close=[channel.close, *backbone.close],
     )
@@ -108,7 +120,15 @@ async def keep_names(names: Names, directory: DirectoryClient, wanted: Signal) -
     while True:
         while await refresh_names(names, fetch):
             pass
-        await wanted.wait(_NAMES_SECONDS)
+        await wanted.wait(_POLL_SECONDS)
+
+
+async def keep_archival(archival: Archival, changed: Signal) -> None:
+    """Draw the consequences of the directory's states, for ever; resumes where a crash left it."""
+    while True:
+        while await derive_archival(archival):
+            pass
+        await changed.wait(_POLL_SECONDS)
 
 
 def _names(details: Mapping[UUID, Details]) -> Mapping[UUID, Name]:

@@ -4,22 +4,27 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from clinic.conversations.v1 import conversation_pb2, message_pb2
+from clinic.conversations.v1 import conversations_internal_service_pb2 as internal
 from clinic.conversations.v1 import conversations_service_pb2 as pb
 from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import Cursor, page_size
+from services.chassis.wire import to_time
+from services.conversations.domain.export import ExportedThread
 from services.conversations.domain.inbox import Entry, Filter
 from services.conversations.domain.links import links_in
 from services.conversations.domain.message import Message
 from services.conversations.domain.people import Cause, Reason, reasons_in_force, why_not_send
 from services.conversations.domain.writing import side_of
+from services.conversations.usecases.batch_get_unread import BatchGetUnread
 from services.conversations.usecases.delete_message import DeleteMessage
 from services.conversations.usecases.list_conversations import ListConversations
 from services.conversations.usecases.list_messages import ListMessages
 from services.conversations.usecases.resolve_link import Outcome, ResolveLink
 from services.conversations.usecases.send_message import SendMessage
 from services.conversations.usecases.start_conversation import StartConversation
+from services.conversations.usecases.stream_messages import StreamMessages
 from services.messaging_rule import Side, WhyNot
 
 PREVIEW_CHARACTERS = 200
@@ -52,10 +57,6 @@ _OUTCOMES = {
     Outcome.WRONG_PROFILE: pb.ResolveLinkResponse.OUTCOME_WRONG_PROFILE,
     Outcome.PROFILE_MERGED: pb.ResolveLinkResponse.OUTCOME_PROFILE_MERGED,
 }
-
-
-def conversation_id(request: pb.GetConversationRequest) -> UUID:
-    return parse_id(request.conversation_id, field="conversation_id")
 
 
 def to_start_conversation(
@@ -203,6 +204,55 @@ def _from_reason(reason: Reason, entry: Entry) -> conversation_pb2.ArchiveReason
         cause_id=str(reason.id),
         surviving_profile_id=str(entry.survivor_id) if merged and entry.survivor_id else "",
     )
+
+
+def to_stream_messages(request: internal.StreamMessagesRequest, caller: Caller) -> StreamMessages:
+    resume = request.resume_conversation_id
+    return StreamMessages(
+        caller=caller,
+        staff_id=parse_id(request.staff_id, field="staff_id"),
+        cutoff=to_time(request.cutoff_time),
+        resume_id=parse_id(resume, field="resume_conversation_id") if resume else None,
+        resume_sequence=request.resume_sequence,
+    )
+
+
+def from_exported(item: ExportedThread | Message) -> internal.StreamMessagesResponse:
+    if isinstance(item, Message):
+        return internal.StreamMessagesResponse(message=from_message(item))
+    header = internal.StreamMessagesResponse.Header(
+        conversation_id=str(item.id),
+        staff_id=str(item.staff_id),
+        profile_id=str(item.profile_id),
+        create_time=item.created_at,
+        archive_periods=[
+            internal.StreamMessagesResponse.ArchivePeriod(
+                cause=_CAUSES[period.cause],
+                cause_id=str(period.cause_id),
+                start_time=period.started_at,
+                end_time=period.ended_at,
+            )
+            for period in item.archive_periods
+        ],
+    )
+    return internal.StreamMessagesResponse(conversation=header)
+
+
+def to_batch_get_unread(request: internal.BatchGetUnreadRequest, caller: Caller) -> BatchGetUnread:
+    return BatchGetUnread(
+        caller=caller,
+        people=[
+            (_to_side(person.side), parse_id(person.person_id, field="people.person_id"))
+            for person in request.people
+        ],
+    )
+
+
+def _to_side(side: message_pb2.Side) -> Side:
+    for known, number in _SIDES.items():
+        if number == side:
+            return known
+    raise InvalidArgument("side is not a known one", field="people.side")
 
 
 def from_outcome(outcome: Outcome) -> pb.ResolveLinkResponse:

@@ -5,15 +5,21 @@ from datetime import datetime
 
 from google.protobuf.message import Message as ProtobufMessage
 
+from clinic.conversations.v1 import conversation_pb2, message_pb2
 from clinic.conversations.v1 import conversations_events_pb2 as events
-from clinic.conversations.v1 import message_pb2
 from services.chassis.outbox import NewEvent
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.message import Message
+from services.conversations.domain.people import Cause, Reason
 from services.conversations.domain.writing import Thread
 from services.messaging_rule import Side
 
 _SIDES = {Side.STAFF: message_pb2.SIDE_STAFF, Side.PROFILE: message_pb2.SIDE_PROFILE}
+
+_CAUSES = {
+    Cause.MERGED_AWAY: conversation_pb2.ARCHIVE_CAUSE_MERGED_AWAY,
+    Cause.STAFF_INACTIVE: conversation_pb2.ARCHIVE_CAUSE_STAFF_INACTIVE,
+}
 
 
 def conversation_started(conversation: Conversation) -> NewEvent:
@@ -30,6 +36,20 @@ def message_deleted(conversation: Conversation, tombstone: Message) -> NewEvent:
         delete_time=tombstone.deleted_at,
     )
     return _event("message_deleted", conversation, payload)
+
+
+def archival_changed(
+    conversation: Conversation, reason: Reason, *, begun: bool, at: datetime
+) -> NewEvent:
+    kind = events.ConversationArchived if begun else events.ConversationUnarchived
+    payload = kind(
+        **_ids(conversation),
+        cause=_CAUSES[reason.cause],
+        cause_id=str(reason.id),
+        change_time=at,
+    )
+    type = "conversation_archived" if begun else "conversation_unarchived"
+    return _event(type, conversation, payload)
 
 
 def events_of_thread(thread: Thread, now: datetime) -> Iterator[NewEvent]:

@@ -12,16 +12,21 @@ from services.conversations.domain.message import Message
 from services.conversations.storage.texts import Texts
 from services.messaging_rule import Side
 
-# The first mark of the other side that covers a message is its read time.
-_READ_AT = """(
+
+def read_at(further: str = "") -> str:
+    """SQL: the first mark of the other side that covers a message is its read time."""
+    return f"""(
     select read_at from read_marks as mark
     where mark.clinic_id = m.clinic_id and mark.conversation_id = m.conversation_id
-      and mark.side <> m.sender_side and mark.up_to_sequence >= m.sequence
+      and mark.side <> m.sender_side and mark.up_to_sequence >= m.sequence {further}
     order by mark.up_to_sequence limit 1)"""
-_COLUMNS = f"""m.id, m.clinic_id, m.conversation_id, m.sequence, m.sender_side, m.ciphertext,
-    m.key_version, m.sent_at, m.deleted_at, {_READ_AT} as read_at"""
+
+
+MESSAGE_COLUMNS = """m.id, m.clinic_id, m.conversation_id, m.sequence, m.sender_side,
+    m.ciphertext, m.key_version, m.sent_at, m.deleted_at"""
+_COLUMNS = f"{MESSAGE_COLUMNS}, {read_at()} as read_at"
 PREVIEW_COLUMNS = f"""m.id as preview_id, m.sender_side, m.ciphertext, m.key_version, m.sent_at,
-    m.deleted_at, {_READ_AT} as read_at"""
+    m.deleted_at, {read_at()} as read_at"""
 PREVIEW_JOIN = """
 left join messages as m on m.clinic_id = c.clinic_id and m.conversation_id = c.id
     and m.sequence = c.last_sequence
@@ -53,7 +58,7 @@ class Messages:
     async def get(self, conversation: Conversation, sequence: int) -> Message | None:
         parameters = _key(conversation) | {"sequence": sequence}
         row = (await self._connection.execute(_GET, parameters)).one_or_none()
-        return None if row is None else await self._to_message(row)
+        return None if row is None else await self.to_message(row)
 
     async def page(
         self, conversation: Conversation, *, newest_first: bool, beyond: int | None, most: int
@@ -63,7 +68,7 @@ class Messages:
         start = first if beyond is None else beyond
         parameters = _key(conversation) | {"beyond": start, "most": most}
         rows = await self._connection.execute(query, parameters)
-        return [await self._to_message(row) for row in rows]
+        return [await self.to_message(row) for row in rows]
 
     async def erase(self, conversation: Conversation, sequence: int) -> Message:
         """Remove text and fingerprint for good; the tombstone stays (R29, R30)."""
@@ -76,7 +81,7 @@ class Messages:
         """The message of an inbox row: the same columns, the thread's own id and sequence."""
         return await self._opened(row, row.preview_id, row.id, row.last_sequence)
 
-    async def _to_message(self, row: Row[tuple[object, ...]]) -> Message:
+    async def to_message(self, row: Row[tuple[object, ...]]) -> Message:
         return await self._opened(row, row.id, row.conversation_id, row.sequence)
 
     async def _opened(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis import outbox, requests
+from services.chassis import audit, outbox, requests
 from services.chassis.batching import SKIPPED, Batcher, Skipped
 from services.chassis.database import Database
 from services.chassis.errors import DomainError
@@ -19,6 +19,7 @@ from services.conversations.domain.writing import Mark, Member, Outcome, Send, d
 from services.conversations.storage import write_batch
 from services.conversations.storage.confirm import confirmed
 from services.conversations.storage.conversations import Conversations
+from services.conversations.storage.exports import Exports
 from services.conversations.storage.messages import Messages
 from services.conversations.storage.people import PeopleStore
 from services.conversations.storage.texts import Texts
@@ -50,9 +51,15 @@ class Transaction:
     conversations: Conversations
     messages: Messages
     people: PeopleStore
+    exports: Exports
 
     async def publish(self, *events: NewEvent) -> None:
         await outbox.add(self.connection, events)
+
+    async def record(self, *, action: str, object_type: str, id: UUID) -> None:
+        """An audit row of what this transaction does."""
+        record = audit.Record(action=action, object_type=object_type, object_id=id)
+        await audit.add(self.connection, self.caller, self.caller.clinic, record)
 
     async def share_fence(self) -> None:
         """From here to the end, no confirmed change of the clinic's facts can be missed (I38)."""
@@ -134,6 +141,7 @@ class Storage:
             conversations=Conversations(connection, caller.clinic, messages),
             messages=messages,
             people=PeopleStore(connection, caller.clinic),
+            exports=Exports(connection, caller.clinic, messages),
         )
 
     async def _commit(
