@@ -30,6 +30,7 @@ class Broker:
 
     @property
     def store(self) -> Path:
+        """Streams, consumers and messages; the server makes this folder in its directory."""
         return self.directory / "jetstream"
 
     def url(self, user: str) -> str:
@@ -69,7 +70,7 @@ def configuration(broker: Broker) -> dict[str, object]:
         "server_name": "clinic-local",
         "host": HOST,
         "port": broker.port,
-        "jetstream": {"store_dir": str(broker.store), "sync_interval": broker.sync_interval},
+        "jetstream": {"store_dir": str(broker.directory), "sync_interval": broker.sync_interval},
         "authorization": {"users": users},
     }
 

@@ -5,7 +5,6 @@ sees the clinics named in `app.clinics`, none where none is named; `<service>_wo
 clinics of the tables it is given. None is a superuser, none bypasses row-level security.
 """
 
-import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -214,6 +213,8 @@ def create_chassis_tables(service: str) -> None:
     # A UUIDv7: a later incarnation, made after a restore, sorts behind an earlier one.
     op.execute(f"insert into outbox_head (incarnation) values ('{uuid7()}')")
     protect(service, "outbox", app=["insert"], worker=["select", "insert", "update", "delete"])
+    # Readiness compares it with the newest revision of the code.
+    grant(service, "alembic_version", worker=["select"])
     grant(service, "outbox_head", app=["select"], worker=["select", "update"])
     grant(service, "outbox_marks", worker=["select", "insert", "delete"])
     protect(service, "inbox", app=["select", "insert"], worker=["select", "insert", "delete"])
@@ -223,13 +224,3 @@ def create_chassis_tables(service: str) -> None:
     grant(service, "sweep_tries", worker=letters)
     protect(service, "requests", app=["select", "insert"], worker=["select", "delete"])
     protect(service, "audit", app=["insert"], worker=["select", "insert"])
-
-
-def schema_hash(services: Sequence[str]) -> str:
-    """Changes when any migration does, so that a start may leave out what is already done."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    root = Path(__file__).parents[1]
-    for service in services:
-        for path in sorted((root / service / "storage" / "migrations").rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
