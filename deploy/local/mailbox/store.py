@@ -7,7 +7,7 @@ from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 
@@ -70,9 +70,10 @@ class Mailbox:
         self._mails[mail.id] = mail
         return mail
 
-    def list(self, *, to: str = "") -> list[Mail]:
-        """All, or those addressed to one recipient."""
-        return [mail for mail in reversed(self._mails.values()) if not to or mail.is_for(to)]
+    def list(self, *, to: str = "", after: str = "") -> list[Mail]:
+        """All, or those addressed to one recipient, or those that came after another mail."""
+        newer = takewhile(lambda mail: mail.id != after, reversed(self._mails.values()))
+        return [mail for mail in newer if not to or mail.is_for(to)]
 
     def get(self, id: str) -> Mail | None:
         return self._mails.get(id)

@@ -75,8 +75,9 @@ class Web:
             case "GET", ["livez"]:
                 return _json({"live": True})
             case "GET", ["messages"]:
-                to = request.query.get("to", [""])[0]
-                return _json([mail.as_json() for mail in self._mailbox.list(to=to)])
+                to, after = (request.query.get(name, [""])[0] for name in ("to", "after"))
+                mails = self._mailbox.list(to=to, after=after)
+                return _json([mail.as_json() for mail in mails])
             case "DELETE", ["messages"]:
                 self._mailbox.clear()
                 return _json({})
