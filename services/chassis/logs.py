@@ -10,12 +10,13 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from types import TracebackType
-from typing import TextIO
+from types import NoneType, TracebackType
+from typing import TextIO, cast
 from uuid import UUID
 
 import grpc
@@ -42,19 +43,45 @@ _MOST_ITEMS = 50
 _MOST_FRAMES = 20
 _MOST_LINKS = 8
 
+_FIRST = ("timestamp", "level", "service", "event")
+_NUMBERS = frozenset({int, float, bool, NoneType})
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 _bound: ContextVar[Mapping[str, object]] = ContextVar("log_context")
 _NOTHING: Mapping[str, object] = {}
 
 
-def configure(service: str, level: str, format: str, *, stream: TextIO = sys.stdout) -> None:
-    """Route every log of the process, libraries' included, through this module."""
-    threshold = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[_Record(service), _render_json if format == "json" else _console()],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=lambda *_: _Writer(stream),
-        cache_logger_on_first_use=False,
-    )
+@dataclass(slots=True)
+class _Output:
+    """Where and how the process's records are written; safe from the first line on."""
+
+    service: str = "process"
+    threshold: int = logging.INFO
+    render: Callable[[EventDict], str] = _ENCODER.encode
+    stream: TextIO | None = None
+
+    def line(self, text: str) -> None:
+        """Write a line. A reader that has gone must not fail the work that is logged."""
+        stream = self.stream or sys.stdout
+        try:
+            stream.write(text + "\n")
+            stream.flush()
+        except (OSError, ValueError):
+            return
+
+    debug = info = warning = error = critical = line
+
+
+_output = _Output()
+
+
+def configure(service: str, level: str, format: str, *, stream: TextIO | None = None) -> None:
+    """Say who logs, from which level on and in which form, and take in what libraries log."""
+    _output.service = service
+    _output.threshold = logging.getLevelNamesMapping()[level.upper()]
+    _output.render = _ENCODER.encode if format == "json" else _as_columns
+    _output.stream = stream
     root = logging.getLogger()
     root.handlers[:] = [_Libraries()]
     root.setLevel(logging.WARNING)
@@ -64,8 +91,7 @@ def configure(service: str, level: str, format: str, *, stream: TextIO = sys.std
 
 def get_logger() -> FilteringBoundLogger:
     """`get_logger().info("message_sent", conversation_id=...)`: a static event, then ids."""
-    logger: FilteringBoundLogger = structlog.get_logger()
-    return logger
+    return _LOGGER
 
 
 def bind(**values: object) -> None:
@@ -73,59 +99,56 @@ def bind(**values: object) -> None:
     _bound.set({**_bound.get(_NOTHING), **values})
 
 
-class _Writer:
-    """Writes lines. A reader that has gone must not fail the work that is logged."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def line(self, text: str) -> None:
-        try:
-            self._stream.write(text + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            return
-
-    debug = info = warning = error = critical = line
-
-
-class _Record:
+def _record(_logger: WrappedLogger, level: str, given: EventDict) -> EventDict:
     """The record of one event: bound context, time, level and only what may be told."""
+    if _LEVELS.get(level, logging.ERROR) < _output.threshold:
+        raise structlog.DropEvent
+    event = str(given.pop("event", ""))
+    exception = _exception_of(given.pop("exc_info", None))
+    record: EventDict = {
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "level": level,
+        "service": _output.service,
+        "event": event if _EVENT.fullmatch(event) else _HIDDEN,
+    }
+    dropped = []
+    for key, value in (*_bound.get(_NOTHING).items(), *given.items()):
+        if key in ALLOWED or key.endswith(_ALLOWED_ENDINGS):
+            record[key] = cleaned(value)
+        else:
+            dropped.append(key)
+    if exception is not None:
+        record["exception"] = rendered(exception)
+    if dropped:
+        record["dropped_keys"] = dropped
+    return record
 
-    def __init__(self, service: str) -> None:
-        self._service = service
 
-    def __call__(self, _logger: WrappedLogger, level: str, given: EventDict) -> EventDict:
-        event = str(given.pop("event", ""))
-        exception = _exception_of(given.pop("exc_info", None))
-        record: dict[str, object] = {
-            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "level": "error" if level == "exception" else level,
-            "service": self._service,
-            "event": event if _EVENT.fullmatch(event) else _HIDDEN,
-        }
-        dropped = []
-        for key, value in (*_bound.get(_NOTHING).items(), *given.items()):
-            if key in ALLOWED or key.endswith(_ALLOWED_ENDINGS):
-                record[key] = cleaned(value)
-            else:
-                dropped.append(key)
-        if exception is not None:
-            record["exception"] = rendered(exception)
-        if dropped:
-            record["dropped_keys"] = dropped
-        return record
+def _rendered(_logger: WrappedLogger, _level: str, record: EventDict) -> str:
+    return _output.render(record)
+
+
+def _as_columns(record: EventDict) -> str:
+    """For a person at a terminal."""
+    time, level, service, event = (str(record.pop(key)) for key in _FIRST)
+    exception = record.pop("exception", None)
+    rest = " ".join(f"{key}={value}" for key, value in record.items() if value not in (None, ""))
+    line = f"{time[11:23]} {level:<8} {service:<13} {event:<24} {rest}".rstrip()
+    return line if exception is None else f"{line}\n  {_ENCODER.encode(exception)}"
 
 
 def cleaned(value: object) -> object:
     """A number, an id or a word as it is; anything that could be a text of a person, hidden."""
+    kind = type(value)
+    if kind is str:
+        return value if _ALLOWED_TEXT.fullmatch(cast(str, value)) else _HIDDEN
+    if kind in _NUMBERS:
+        return value
     match value:
-        case None | bool() | int() | float():
-            return value
         case Enum():
             return cleaned(value.value)
         case str():
-            return value if _ALLOWED_TEXT.fullmatch(value) else _HIDDEN
+            return cleaned(str(value))
         case UUID():
             return str(value)
         case datetime():
@@ -210,20 +233,11 @@ def _exception_of(given: object) -> BaseException | None:
     return sys.exception()
 
 
-def _render_json(_logger: WrappedLogger, _level: str, record: EventDict) -> str:
-    return json.dumps(record, separators=(",", ":"))
-
-
-def _console() -> structlog.typing.Processor:
-    return structlog.dev.ConsoleRenderer(colors=False, sort_keys=False)
-
-
 class _Libraries(logging.Handler):
     """What grpc, nats, asyncio and the others log, without their words."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger()
-        log.log(
+        _LOGGER.log(
             record.levelno,
             "library_log",
             logger=record.name,
@@ -235,4 +249,11 @@ class _Libraries(logging.Handler):
 def _log_crash(
     kind: type[BaseException], exception: BaseException, traceback: TracebackType | None
 ) -> None:
-    get_logger().critical("process_crashed", exc_info=exception.with_traceback(traceback))
+    _LOGGER.critical("process_crashed", exc_info=exception.with_traceback(traceback))
+
+
+_LOGGER: FilteringBoundLogger = structlog.wrap_logger(
+    _output,
+    processors=[_record, _rendered],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+).bind()

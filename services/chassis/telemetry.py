@@ -61,13 +61,13 @@ def continue_trace(text: str | None) -> str:
     """Enter a span of the caller's trace, or of a new one; every further call and event of this
     task carries it."""
     parsed = parse_traceparent(text) if text else None
-    trace_id, flags = parsed or (_hex(128), "01")
-    traceparent = f"00-{trace_id}-{_hex(64)}-{flags}"
+    trace_id, flags = parsed or (random_hex(128), "01")
+    traceparent = f"00-{trace_id}-{random_hex(64)}-{flags}"
     _traceparent.set(traceparent)
     return traceparent
 
 
-def _hex(bits: int) -> str:
+def random_hex(bits: int) -> str:
     """Random, not secret: a system call for each id costs more than the rest of a call's steps."""
     return f"{random.getrandbits(bits):0{bits // 4}x}"
 

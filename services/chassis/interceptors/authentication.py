@@ -74,8 +74,8 @@ class Verifier:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
-        self._persons = KeyFile(issuer_jwks, development=development, clock=clock)
-        self._machines = KeyFile(callers_jwks, development=development, clock=clock, name=_MACHINE)
+        self._persons = KeyFile(issuer_jwks, development=development, now=clock())
+        self._machines = KeyFile(callers_jwks, development=development, now=clock(), name=_MACHINE)
         self._verified: OrderedDict[bytes, Caller] = OrderedDict()
 
     def caller(self, metadata: Callable[[str], str]) -> Caller:
@@ -93,11 +93,12 @@ class Verifier:
 
     def verify(self, token: str) -> Caller:
         """The identity in a token. Raises Unauthenticated, the same for every reason."""
-        if self._persons.refresh() | self._machines.refresh():
+        now = self._clock()
+        if self._persons.refresh(now) | self._machines.refresh(now):
             self._verified.clear()
         digest = hashlib.sha256(token.encode()).digest()
         caller = self._verified.get(digest)
-        if caller is None or self._clock() >= caller.expires_at:
+        if caller is None or now >= caller.expires_at:
             self._verified.pop(digest, None)
             caller = self._checked(token)
             self._remember(digest, caller)

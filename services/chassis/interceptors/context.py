@@ -1,7 +1,6 @@
 """Who and what a call is, for logs, metrics and traces."""
 
 import asyncio
-import random
 from collections.abc import Callable
 from time import perf_counter
 from uuid import UUID
@@ -16,6 +15,7 @@ from services.chassis.telemetry import (
     RPC_IN_FLIGHT,
     RPC_SECONDS,
     continue_trace,
+    random_hex,
 )
 
 log = get_logger()
@@ -69,10 +69,10 @@ def _request_id(call: Call) -> str:
     given = call.text("x-request-id")
     try:
         if given:
-            return str(UUID(given))
+            return UUID(given).hex
     except ValueError:
         pass
-    return str(UUID(int=random.getrandbits(128), version=4))
+    return random_hex(128)
 
 
 def _code_of(error: BaseException, call: Call) -> tuple[str, str]:

@@ -13,7 +13,6 @@ from google.protobuf.message import Message
 
 from services.chassis.errors import Code, DomainError, Unimplemented
 from services.chassis.identity import Caller
-from services.chassis.ids import uuid7
 from services.chassis.interceptors.call import Call, Context, Method, Serve, Step
 from services.chassis.interceptors.serving import ClientGone, serving
 from services.chassis.interceptors.status import (
@@ -23,6 +22,7 @@ from services.chassis.interceptors.status import (
     trailer_of,
 )
 from services.chassis.logs import get_logger
+from services.chassis.telemetry import random_hex
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -95,7 +95,7 @@ class Guard(grpc.aio.ServerInterceptor):
             case grpc.aio.AbortError():
                 raise error
         # Also a CancelledError that nobody aimed at this call: unanswered, its client would wait.
-        correlation_id = call.request_id or str(uuid7())
+        correlation_id = call.request_id or random_hex(128)
         log.error(
             "rpc_failed",
             method=call.method.label,

@@ -4,13 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 
-from services.chassis.clock import Clock
 from services.chassis.logs import get_logger
 from services.chassis.settings import RefusedToStart
 
@@ -38,22 +37,20 @@ class KeyFile:
     """
 
     def __init__(
-        self, path: Path, *, development: bool, clock: Clock, name: re.Pattern[str] | None = None
+        self, path: Path, *, development: bool, now: datetime, name: re.Pattern[str] | None = None
     ) -> None:
         self._path = path
         self._development = development
-        self._clock = clock
         self._name = name
-        self._looked_at = clock()
+        self._looked_at = now
         self._stamp = self._stamp_now()
         self._keys = self._read()
 
     def of(self, kid: object) -> tuple[PublicKey, ...]:
         return self._keys.get(kid, ()) if isinstance(kid, str) else ()
 
-    def refresh(self) -> bool:
+    def refresh(self, now: datetime) -> bool:
         """Look at the file, at most every two seconds; whether its keys are other ones now."""
-        now = self._clock()
         if timedelta(0) <= now - self._looked_at < _LOOK_EVERY:
             return False
         self._looked_at = now
