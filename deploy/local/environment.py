@@ -78,6 +78,5 @@ def _own(service: str, keys: Path, ports: Ports) -> dict[str, str]:
         "SMTP_PORT": str(ports["mailbox-smtp"]),
         "MAIL_FROM": "Clinic messages <messages@clinic.localhost>",
     }
-    return {"conversations": master_key, "export": master_key, "notifications": mail}.get(
-        service, {}
-    )
+    files = {"DIRECTORY": str(keys.parent / "exports")}
+    return {"conversations": master_key, "export": files, "notifications": mail}.get(service, {})

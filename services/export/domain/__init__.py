@@ -1,0 +1,1 @@
+"""What an export is: pure, without any input or output."""
