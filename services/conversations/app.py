@@ -1,5 +1,6 @@
 """Composition root: the only module that knows every concrete class of this service."""
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -30,6 +31,7 @@ from services.conversations.api.servicer import ConversationsServicer
 from services.conversations.settings import PREFIX, Settings
 from services.conversations.storage.archival import Archival
 from services.conversations.storage.names import Name, Names
+from services.conversations.storage.tail import Tail
 from services.conversations.storage.texts import Texts
 from services.conversations.storage.unit_of_work import Storage
 from services.conversations.usecases.derive_archival import derive_archival
@@ -69,6 +71,8 @@ async def compose() -> Service:
     storage = Storage(backbone.app, replica, texts, committed=committed)
     names = Names(backbone.app, backbone.worker)
     archival = Archival(backbone.app, backbone.worker, committed=backbone.committed)
+    tail, draining = Tail(backbone.worker), asyncio.Event()
+    backbone.on_positioned.append(tail.positioned.set)
     page_tokens = PageTokens(chassis.sealing_bytes)
 
     async def keys_open() -> str | None:
@@ -83,7 +87,7 @@ async def compose() -> Service:
             registration(
                 add_ConversationsServiceServicer_to_server,
                 ConversationsServicer(  # type: ignore[abstract]
-                    storage, send_limits(settings), page_tokens
+                    storage, tail, send_limits(settings), page_tokens
                 ),
             )
         ],
@@ -101,9 +105,13 @@ async def compose() -> Service:
         tasks=backbone.tasks
         | {
             "names": lambda: keep_names(names, directory, names_wanted),
+            "tail": tail.run,
+            "drain": lambda: end_watches(tail, draining),
+            "revocation": tail.revoke,
             "archival": lambda: keep_archival(archival, states_changed),
         },
         ready=backbone.ready | {"keys": keys_open},
+        draining=draining,
         close=[channel.close, *backbone.close],
     )
 
@@ -129,6 +137,13 @@ async def keep_archival(archival: Archival, changed: Signal) -> None:
         while await derive_archival(archival):
             pass
         await changed.wait(_POLL_SECONDS)
+
+
+async def end_watches(tail: Tail, draining: asyncio.Event) -> None:
+    """When the process begins to stop, tell every watch to reconnect elsewhere."""
+    await draining.wait()
+    tail.stop()
+    await asyncio.Event().wait()
 
 
 def _names(details: Mapping[UUID, Details]) -> Mapping[UUID, Name]:

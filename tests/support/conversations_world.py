@@ -4,9 +4,10 @@ The directory is what a test says it is: `StatedDirectory` answers the look-ups 
 `tell` applies a state as the directory's own call would.
 """
 
+import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,9 +27,11 @@ from services.chassis.database import Database
 from services.chassis.errors import Unavailable
 from services.chassis.keys import DataKeys, FileKeyProvider
 from services.chassis.limits import TokenBucket
+from services.chassis.outbox import Sequencer
 from services.chassis.paging import PageTokens
 from services.chassis.server import registration
 from services.conversations.api.servicer import ConversationsServicer
+from services.conversations.storage.tail import Tail
 from services.conversations.storage.texts import Texts
 from services.conversations.storage.unit_of_work import Storage
 from services.conversations.usecases.send_message import SendLimits
@@ -65,6 +68,22 @@ class StatedDirectory:
         if not self.reachable:
             raise Unavailable("The directory is out of reach")
         return self.states.get((kind, clinic_id, id))
+
+
+@dataclass
+class WatchedInbox:
+    """A watch as a client sees it."""
+
+    call: Any
+    first: Any
+
+    async def next(self, kind: str) -> Any:
+        """The next item of a kind; others before it are passed over."""
+        while True:
+            item = await asyncio.wait_for(self.call.read(), 5)
+            assert item is not grpc.aio.EOF, f"ended before {kind}"
+            if item.WhichOneof("event") == kind:
+                return item
 
 
 @dataclass
@@ -144,6 +163,17 @@ class Person:
         )
         unread: int = response.unread_messages
         return unread
+
+    @asynccontextmanager
+    async def watch(self, resume_token: str = "") -> AsyncIterator[Any]:
+        """An open watch whose first item, the position, has come; `next_of` reads it."""
+        call = self._stub().WatchInbox(
+            pb.WatchInboxRequest(resume_token=resume_token), metadata=self.metadata
+        )
+        try:
+            yield WatchedInbox(call, await asyncio.wait_for(call.read(), 5))
+        finally:
+            call.cancel()
 
     async def resolve(self, conversation_id: str, profile_id: UUID) -> int:
         request = pb.ResolveLinkRequest(conversation_id=conversation_id, profile_id=str(profile_id))
@@ -285,7 +315,7 @@ def a_session(clinic_id: UUID, side: Side, person_id: UUID) -> SessionState:
 
 @asynccontextmanager
 async def conversations_world(
-    databases: ServiceDatabase, folder: Path, *, committed: Callable[[], None] = lambda: None
+    databases: ServiceDatabase, folder: Path
 ) -> AsyncIterator[ConversationsWorld]:
     master_key = folder / "master.key"
     master_key.write_text(base64.b64encode(os.urandom(32)).decode())
@@ -295,10 +325,20 @@ async def conversations_world(
         directory = StatedDirectory()
         replica = Replica(database, directory, applied=lambda: None)
         keys = DataKeys(FileKeyProvider(master_key), database, system_clock)
+        worker = Database(databases.worker, size=4, name="test worker")
+        stack.push_async_callback(worker.close)
+        tail = Tail(worker)
+        sequencer = Sequencer(worker, positioned=tail.positioned.set)
+        running = [asyncio.create_task(task()) for task in (sequencer.run, tail.run, tail.revoke)]
+        stack.callback(lambda: [task.cancel() for task in running])
+
+        def committed() -> None:
+            sequencer.committed.set()
+
         storage = Storage(database, replica, Texts(keys, SEALING_KEY), committed=committed)
         plenty = TokenBucket(rate=1e6, burst=1e6, clock=system_clock)
         servicer = ConversationsServicer(  # type: ignore[abstract]
-            storage, SendLimits(plenty, plenty), PageTokens(SEALING_KEY)
+            storage, tail, SendLimits(plenty, plenty), PageTokens(SEALING_KEY)
         )
         signing = Keys(folder, system_clock)
         edge = await stack.enter_async_context(

@@ -29,7 +29,7 @@ from services.messaging_rule import Side, WhyNot
 
 PREVIEW_CHARACTERS = 200
 
-_SIDES = {Side.STAFF: message_pb2.SIDE_STAFF, Side.PROFILE: message_pb2.SIDE_PROFILE}
+SIDES = {Side.STAFF: message_pb2.SIDE_STAFF, Side.PROFILE: message_pb2.SIDE_PROFILE}
 _FILTERS = {
     pb.CONVERSATION_FILTER_UNSPECIFIED: Filter.ALL,
     pb.CONVERSATION_FILTER_ALL: Filter.ALL,
@@ -41,7 +41,7 @@ _NEWEST_FIRST = {
     pb.MESSAGE_ORDER_NEWEST_FIRST: True,
     pb.MESSAGE_ORDER_OLDEST_FIRST: False,
 }
-_CAUSES = {
+CAUSES = {
     Cause.MERGED_AWAY: conversation_pb2.ARCHIVE_CAUSE_MERGED_AWAY,
     Cause.STAFF_INACTIVE: conversation_pb2.ARCHIVE_CAUSE_STAFF_INACTIVE,
 }
@@ -154,7 +154,7 @@ def from_message(message: Message) -> message_pb2.Message:
         message_id=str(message.id),
         conversation_id=str(message.conversation_id),
         sequence=message.sequence,
-        sender_side=_SIDES[message.sender_side],
+        sender_side=SIDES[message.sender_side],
         body=message.body or "",
         links=[
             message_pb2.LinkSpan(offset=span.offset, length=span.length, url=span.url)
@@ -200,7 +200,7 @@ def _preview(message: Message) -> message_pb2.Message:
 def _from_reason(reason: Reason, entry: Entry) -> conversation_pb2.ArchiveReason:
     merged = reason.cause is Cause.MERGED_AWAY
     return conversation_pb2.ArchiveReason(
-        cause=_CAUSES[reason.cause],
+        cause=CAUSES[reason.cause],
         cause_id=str(reason.id),
         surviving_profile_id=str(entry.survivor_id) if merged and entry.survivor_id else "",
     )
@@ -227,7 +227,7 @@ def from_exported(item: ExportedThread | Message) -> internal.StreamMessagesResp
         create_time=item.created_at,
         archive_periods=[
             internal.StreamMessagesResponse.ArchivePeriod(
-                cause=_CAUSES[period.cause],
+                cause=CAUSES[period.cause],
                 cause_id=str(period.cause_id),
                 start_time=period.started_at,
                 end_time=period.ended_at,
@@ -249,7 +249,7 @@ def to_batch_get_unread(request: internal.BatchGetUnreadRequest, caller: Caller)
 
 
 def _to_side(side: message_pb2.Side) -> Side:
-    for known, number in _SIDES.items():
+    for known, number in SIDES.items():
         if number == side:
             return known
     raise InvalidArgument("side is not a known one", field="people.side")

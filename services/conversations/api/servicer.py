@@ -1,14 +1,19 @@
 """What people call: convert, call, convert."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
 import grpc
 from google.protobuf.message import Message
 
 from clinic.conversations.v1 import conversations_service_pb2 as pb
 from clinic.conversations.v1.conversations_service_pb2_grpc import ConversationsServiceServicer
+from services.chassis.clock import system_clock
 from services.chassis.identity import current_caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import PageTokens
-from services.conversations.api import convert
+from services.conversations.api import convert, convert_watch
+from services.conversations.storage.tail import Tail
 from services.conversations.storage.unit_of_work import Storage
 from services.conversations.usecases.delete_message import delete_message
 from services.conversations.usecases.get_conversation import GetConversation, get_conversation
@@ -26,6 +31,7 @@ from services.conversations.usecases.mark_conversation_read import (
 from services.conversations.usecases.resolve_link import resolve_link
 from services.conversations.usecases.send_message import SendLimits, send_message
 from services.conversations.usecases.start_conversation import start_conversation
+from services.conversations.usecases.watch_inbox import watch_inbox
 
 Context = grpc.aio.ServicerContext[Message, Message]
 
@@ -33,8 +39,11 @@ Context = grpc.aio.ServicerContext[Message, Message]
 class ConversationsServicer(ConversationsServiceServicer):
     """`clinic.conversations.v1.ConversationsService`."""
 
-    def __init__(self, storage: Storage, limits: SendLimits, page_tokens: PageTokens) -> None:
+    def __init__(
+        self, storage: Storage, tail: Tail, limits: SendLimits, page_tokens: PageTokens
+    ) -> None:
         self._storage = storage
+        self._tail = tail
         self._limits = limits
         self._tokens = page_tokens
 
@@ -124,6 +133,19 @@ class ConversationsServicer(ConversationsServiceServicer):
         return pb.GetUnreadSummaryResponse(
             unread_messages=unread.messages, unread_conversations=unread.conversations
         )
+
+    async def WatchInbox(
+        self, request: pb.WatchInboxRequest, context: Context
+    ) -> AsyncIterator[pb.WatchInboxResponse]:
+        cursor = self._tokens.open(request.resume_token, convert_watch.QUERY)
+        command = convert_watch.to_watch_inbox(current_caller(), cursor)
+        updates = watch_inbox(command, storage=self._storage, tail=self._tail, clock=system_clock)
+        async with aclosing(updates):
+            async for update in updates:
+                token = self._tokens.seal(
+                    convert_watch.QUERY, convert_watch.cursor_of(update.position)
+                )
+                yield convert_watch.from_update(update, token)
 
     async def ResolveLink(
         self, request: pb.ResolveLinkRequest, context: Context

@@ -1,16 +1,20 @@
 """What conversations publishes, as bytes: ids, enums, numbers and times only."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from google.protobuf.message import Message as ProtobufMessage
 
 from clinic.conversations.v1 import conversation_pb2, message_pb2
 from clinic.conversations.v1 import conversations_events_pb2 as events
 from services.chassis.outbox import NewEvent
+from services.chassis.wire import to_time
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.message import Message
 from services.conversations.domain.people import Cause, Reason
+from services.conversations.domain.watching import ArchivalChanged, Receipt
 from services.conversations.domain.writing import Thread
 from services.messaging_rule import Side
 
@@ -100,4 +104,49 @@ def _event(type: str, conversation: Conversation, payload: ProtobufMessage) -> N
         staff_id=conversation.staff_id,
         profile_id=conversation.profile_id,
         payload=payload.SerializeToString(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationNews:
+    """A fact that changes what is unread: a message sent or deleted, or a receipt."""
+
+    sequence: int = 0
+    deleted: bool = False
+    receipt: Receipt | None = None
+
+
+def read_news(type: str, payload: bytes) -> ConversationNews | ArchivalChanged | None:
+    """What an event of ours tells a watch; None for one that concerns no inbox."""
+    match type:
+        case "message_sent":
+            return ConversationNews(events.MessageSent.FromString(payload).sequence)
+        case "message_deleted":
+            sequence = events.MessageDeleted.FromString(payload).sequence
+            return ConversationNews(sequence, deleted=True)
+        case "conversation_read":
+            return ConversationNews(
+                receipt=_to_receipt(events.ConversationRead.FromString(payload))
+            )
+        case "conversation_archived":
+            return _to_archival(events.ConversationArchived.FromString(payload), begun=True)
+        case "conversation_unarchived":
+            return _to_archival(events.ConversationUnarchived.FromString(payload), begun=False)
+        case _:
+            return None
+
+
+def _to_receipt(fact: events.ConversationRead) -> Receipt:
+    side = Side.STAFF if fact.side == message_pb2.SIDE_STAFF else Side.PROFILE
+    return Receipt(UUID(fact.conversation_id), side, fact.up_to_sequence, to_time(fact.read_time))
+
+
+def _to_archival(
+    fact: events.ConversationArchived | events.ConversationUnarchived, *, begun: bool
+) -> ArchivalChanged:
+    merged = fact.cause == conversation_pb2.ARCHIVE_CAUSE_MERGED_AWAY
+    cause = Cause.MERGED_AWAY if merged else Cause.STAFF_INACTIVE
+    reason = Reason(cause, UUID(fact.cause_id))
+    return ArchivalChanged(
+        UUID(fact.conversation_id), reason, begun=begun, at=to_time(fact.change_time)
     )
