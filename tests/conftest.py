@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.stack import Stack
 from tests.support.nats import NatsServer
 from tests.support.nats import nats_server as running_nats_server
 from tests.support.postgres import PostgresServer, ServiceDatabase, shared_server
+from tests.support.stack import running_stack
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 # These own whole stacks; side by side they would only take the processor from each other.
@@ -44,3 +46,10 @@ async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     """This worker's own; a test that kills it starts it again."""
     async with running_nats_server(tmp_path_factory.mktemp("nats")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+async def stack() -> AsyncIterator[Stack]:
+    """The whole suite, started once for all that asks; a test leaves every part of it running."""
+    async with running_stack() as running:
+        yield running

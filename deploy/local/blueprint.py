@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.local import environment, nats, parts, postgres
 from deploy.local.databases import Database
 from deploy.local.nats import Broker
-from deploy.local.ports import Ports
+from deploy.local.ports import Ports, ports_of
 from deploy.local.postgres import Cluster
 from deploy.local.process import Part
 from deploy.local.state import State
@@ -58,7 +58,7 @@ class Blueprint:
         if self.uses_own("NATS_URL"):
             yield "nats"
         for service in self.services:
-            yield from (service, f"{service}-internal", f"{service}-http")
+            yield from ports_of(service)
 
     def postgres(self) -> Part:
         return postgres.part(self.cluster, self.state.logs / "postgres.log")
@@ -73,6 +73,17 @@ class Blueprint:
     def service(self, name: str) -> Part:
         port, told = self.ports[f"{name}-http"], self.environment(name)
         return parts.service(name, state=self.state, port=port, environment=told)
+
+    def copy(self, service: str, name: str) -> Part:
+        """A further process of a service, told the same but for where it listens."""
+        listen = dict(
+            zip(("LISTEN", "INTERNAL_LISTEN", "HTTP_LISTEN"), ports_of(name), strict=True)
+        )
+        own = {f"{service.upper()}_{key}": self.ports.address(port) for key, port in listen.items()}
+        told = {**self.environment(service), **own}
+        port = self.ports[f"{name}-http"]
+        part = parts.service(service, state=self.state, port=port, environment=told)
+        return replace(part, name=name, log=self.state.logs / f"{name}.log")
 
     def migration(self, name: str) -> Part:
         return parts.migration(name, state=self.state, environment=self.environment(name))

@@ -38,9 +38,21 @@ class Ports:
     def address(self, name: str) -> str:
         return f"{HOST}:{self.numbers[name]}"
 
+    def with_free(self, names: Iterable[str]) -> "Ports":
+        """These, and a free port for each further name; the new claims are the caller's too."""
+        further = {name: claim_port() for name in names}
+        numbers = {name: number for name, (number, _) in further.items()}
+        claims = tuple(claim for _, claim in further.values())
+        return Ports({**self.numbers, **numbers}, (*self.claims, *claims))
+
     def release(self) -> None:
         for claim in self.claims:
             claim.close()
+
+
+def ports_of(service: str) -> tuple[str, str, str]:
+    """The names of a service's ports: public gRPC, internal gRPC, plain HTTP."""
+    return service, f"{service}-internal", f"{service}-http"
 
 
 def variable(name: str) -> str:
@@ -55,9 +67,7 @@ def chosen(environment: Mapping[str, str]) -> Ports:
 
 def free() -> Ports:
     """Ports that nothing uses, for a throw-away stack."""
-    claims = [claim_port() for _ in DEFAULTS]
-    numbers = {name: number for name, (number, _) in zip(DEFAULTS, claims, strict=True)}
-    return Ports(numbers, tuple(claim for _, claim in claims))
+    return Ports({}).with_free(DEFAULTS)
 
 
 def claim_port() -> tuple[int, socket.socket]:

@@ -6,6 +6,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,7 @@ from deploy.local.blueprint import Blueprint
 from deploy.local.databases import Database, provide
 from deploy.local.keys import make_keys
 from deploy.local.migrations import fingerprint
-from deploy.local.ports import SERVICES, Ports, PortTaken, free, require_free
+from deploy.local.ports import SERVICES, Ports, PortTaken, free, ports_of, require_free
 from deploy.local.process import run
 from deploy.local.state import State
 from deploy.local.supervisor import PartFailed, Supervisor, Tell, report
@@ -51,6 +52,7 @@ class Stack:
         self._tell = tell
         self._supervisor = Supervisor(tell)
         self._held = ExitStack()
+        self._copies: list[str] = []
 
     @classmethod
     @asynccontextmanager
@@ -63,15 +65,14 @@ class Stack:
     ) -> AsyncIterator[Self]:
         """A stack in a new directory and on free ports, both given back at the end."""
         directory = Path(tempfile.mkdtemp(prefix="clinic-stack-"))
-        ports = free()
-        stack = cls(directory, ports=ports, overrides=overrides, services=services, tell=tell)
+        stack = cls(directory, ports=free(), overrides=overrides, services=services, tell=tell)
         try:
             async with stack:
                 yield stack
         finally:
             postgres.remove(directory)
             shutil.rmtree(directory)
-            ports.release()
+            stack.plan.ports.release()
 
     # Where things are.
 
@@ -135,6 +136,17 @@ class Stack:
         await self.term(name)
         await self.start(name)
 
+    async def copy(self, service: str) -> str:
+        """Start one more process of a service, on ports of its own, and return its name.
+
+        The name serves wherever that of a part does; others go on calling the first process.
+        """
+        name = f"{service}-{len(self._copies) + 2}"
+        self.plan = replace(self.plan, ports=self.plan.ports.with_free(ports_of(name)))
+        self._copies.append(name)
+        await self._supervisor.start(self.plan.copy(service, name))
+        return name
+
     async def ready(self, name: str) -> None:
         """Wait for a part that is starting or recovering by itself."""
         await self._supervisor.ready(name)
@@ -177,7 +189,7 @@ class Stack:
 
     async def _go_down(self) -> None:
         """In reverse order; services first, so that they can still say goodbye to the others."""
-        await self._supervisor.end(self.plan.services)
+        await self._supervisor.end((*self.plan.services, *self._copies))
         await self._supervisor.end(["nats", "mailbox"])
         await self._supervisor.end(["postgres"])
         self.plan.state.note_ended()
