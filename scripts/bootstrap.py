@@ -17,6 +17,9 @@ OLDEST_PYTHON = (3, 11)
 NEEDED_BYTES = 1_500_000_000
 # Relative to site-packages, so that a checkout that was moved still finds itself.
 PATHS = "../../../..\n../../../../gen\n"
+COMMAND = """#!/bin/sh
+exec "$(dirname -- "$0")/python" -m services.cli "$@"
+"""
 
 
 def say(sentence: str) -> None:
@@ -78,6 +81,15 @@ def put_on_path(python: Path) -> None:
         target.write_text(PATHS)
 
 
+def add_command(python: Path) -> None:
+    """`clinic`, beside the Python that it runs on."""
+    target = python.with_name("clinic")
+    if not target.exists() or target.read_text() != COMMAND:
+        say("Adding the command `clinic`.")
+        target.write_text(COMMAND)
+        target.chmod(0o755)
+
+
 def run(*command: str) -> None:
     code = subprocess.run(command).returncode
     if code != 0:
@@ -94,6 +106,7 @@ def main() -> None:
     python = make_environment(arguments.venv)
     install(python, arguments.lock)
     put_on_path(python)
+    add_command(python)
     say("Ready.")
 
 
