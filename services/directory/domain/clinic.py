@@ -57,6 +57,11 @@ class Clinic:
     def id(self) -> UUID:
         return self.clinic_id
 
+    @property
+    def sender_name(self) -> str:
+        """The name that mails are sent in, never empty."""
+        return self.settings.sender_name or self.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsChanges:
@@ -68,6 +73,19 @@ class SettingsChanges:
     sender_name: str | None = None
     away_after: timedelta | None = None
     no_away_after: bool = False
+
+
+def new_clinic(*, clinic_id: UUID, name: str, now: datetime) -> Clinic:
+    """A clinic as first saved: messaging is off (R1)."""
+    return Clinic(
+        clinic_id=clinic_id,
+        name=checked_name(name, field="clinic_name"),
+        settings=MessagingSettings(),
+        version=1,
+        details_version=1,
+        settings_version=1,
+        created_at=now,
+    )
 
 
 def renamed(clinic: Clinic, name: str) -> Clinic:
@@ -94,14 +112,14 @@ def _or(changed: str | None, current: str) -> str:
 
 def _checked(settings: MessagingSettings) -> MessagingSettings:
     if not timedelta(0) <= settings.mail_hold <= _MAIL_HOLD_MOST:
-        raise InvalidArgument("mail_hold is 0 to 120 seconds", field="settings.mail_hold")
+        raise InvalidArgument("mail_hold is 0 to 120 seconds", field="messaging_settings.mail_hold")
     away = settings.away_after
     if away is not None and not _AWAY_AFTER_LEAST <= away <= _AWAY_AFTER_MOST:
         raise InvalidArgument(
-            "away_after is 1 minute to 30 days, or absent", field="settings.away_after"
+            "away_after is 1 minute to 30 days, or absent", field="messaging_settings.away_after"
         )
     sender_name = checked_optional_name(
-        settings.sender_name, field="settings.sender_name", most=MOST_SENDER_NAME
+        settings.sender_name, field="messaging_settings.sender_name", most=MOST_SENDER_NAME
     )
     link_base = _checked_link_base(settings.portal_link_base)
     return replace(settings, sender_name=sender_name, portal_link_base=link_base)
@@ -109,12 +127,10 @@ def _checked(settings: MessagingSettings) -> MessagingSettings:
 
 def _checked_link_base(text: str) -> str:
     """An https URL that links are appended to, without the slash at its end, or nothing."""
-    field = "settings.portal_link_base"
+    field = "messaging_settings.portal_link_base"
     base = text.strip(" ").rstrip("/")
     if base and not _is_link_base(base):
-        raise InvalidArgument(
-            f"{field} is an https URL without query and fragment", field=field
-        )
+        raise InvalidArgument(f"{field} is an https URL without query and fragment", field=field)
     return base
 
 

@@ -5,6 +5,7 @@ profile that has none to another that has none, so there is never a cycle, and e
 back its own arrow only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -41,22 +42,27 @@ def check_distinct(primary_id: UUID, secondary_id: UUID) -> None:
         )
 
 
-def check_mergeable(primary: Profile, secondary: Profile, *, survivors: dict[UUID, UUID]) -> None:
-    """May `secondary` be merged into `primary`? `survivors` maps each merged-away one of the two
-    to the profile at the end of its chain.
+def check_mergeable(primary: Profile, secondary: Profile, *, chain: Sequence[UUID]) -> None:
+    """May `secondary` be merged into `primary`? `chain` is where the primary leads to by the
+    merges in force, the survivor last; empty while it lives.
 
-    Raises MergeCycle where the primary was itself merged into the secondary, ProfileMerged with
-    the surviving id where either is merged away. Kinds do not matter: the primary's stays (I29).
+    Raises MergeCycle where the primary was itself merged into the secondary, by whatever way;
+    ProfileMerged where it was merged into another. Kinds do not matter: the primary's stays (I29).
     """
-    if primary.merged_into is not None and survivors[primary.id] == secondary.id:
+    if secondary.id in chain:
         raise MergeCycle(
             "The primary profile was merged into the secondary one; undo that merge first",
-            merge_id=str(primary.merge_id),
+            primary_profile_id=str(primary.id),
+            secondary_profile_id=str(secondary.id),
         )
-    for profile in (secondary, primary):
-        if profile.merged_into is not None:
-            raise ProfileMerged(
-                "The profile is merged away; use the surviving one",
-                profile_id=str(profile.id),
-                surviving_profile_id=str(survivors[profile.id]),
-            )
+    check_lives(primary, chain=chain)
+
+
+def check_lives(profile: Profile, *, chain: Sequence[UUID]) -> None:
+    """Raises ProfileMerged, with the surviving id, for a profile that is merged away."""
+    if profile.merged_into is not None:
+        raise ProfileMerged(
+            "The profile was merged away; use the surviving one",
+            profile_id=str(profile.id),
+            surviving_profile_id=str(chain[-1]),
+        )

@@ -11,6 +11,7 @@ from services.directory.domain.wording import (
     checked_name,
     checked_optional_name,
     checked_phone,
+    phone_key,
 )
 from services.messaging_rule import Override
 
@@ -45,7 +46,8 @@ class Profile:
     @property
     def searchable(self) -> str:
         """All that the search finds a profile by, in one text."""
-        return " ".join((self.display_name, self.preferred_name, self.email, self.phone))
+        spoken = (self.display_name, self.preferred_name, self.email)
+        return " ".join((*spoken, self.phone, phone_key(self.phone)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +64,7 @@ class ProfileChanges:
     override: Override | None = None
 
 
-def new_profile(
-    changes: ProfileChanges, *, clinic_id: UUID, id: UUID, now: datetime
-) -> Profile:
+def new_profile(changes: ProfileChanges, *, clinic_id: UUID, id: UUID, now: datetime) -> Profile:
     """A profile as it is first saved; a patient unless it says otherwise.
 
     Raises InvalidArgument with the name of the field that cannot be.
@@ -113,3 +113,8 @@ def changed_profile(profile: Profile, changes: ProfileChanges, *, now: datetime)
     if changes.do_not_email is not None:
         changed = replace(changed, do_not_email=changes.do_not_email)
     return replace(changed, override=changes.override or changed.override)
+
+
+def gates_of(profile: Profile) -> tuple[Override, bool]:
+    """What of a profile decides on messages, besides merges."""
+    return profile.override, profile.do_not_email

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from services.chassis.identity import Caller, Role
 from services.messaging_rule import Side
 
 TOUCH_EVERY = timedelta(minutes=1)
@@ -34,6 +35,11 @@ class Session:
     def open(self) -> bool:
         return self.ended_at is None
 
+    @property
+    def person(self) -> tuple[Side, UUID]:
+        """Whose it is: the same human as staff and as patient is two (R37)."""
+        return self.side, self.person_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLimits:
@@ -42,12 +48,12 @@ class SessionLimits:
     idle: timedelta
     lifetime: timedelta
 
-    def expires_at(self, session: Session) -> datetime:
-        """When the session ends by itself unless there is activity before."""
-        idle_until = session.last_activity_at + self.idle
-        return min(idle_until, session.opened_at + self.lifetime)
-
 
 def is_worth_writing(session: Session, *, now: datetime) -> bool:
     """Is this sign of life late enough after the last one? At most one write a minute."""
     return now - session.last_activity_at >= TOUCH_EVERY
+
+
+def person_of(caller: Caller) -> tuple[Side, UUID]:
+    """Who a person's token says is acting."""
+    return (Side.STAFF if caller.role is Role.STAFF else Side.PROFILE), caller.person

@@ -35,6 +35,7 @@ create table staff_members (
     account_owner boolean not null,
     display_name text not null,
     email text not null,
+    name_key text collate "C" not null,
     deactivation_id uuid,
     deactivated_at timestamptz,
     mail_opted_in_at timestamptz,
@@ -44,10 +45,12 @@ create table staff_members (
     primary key (clinic_id, id),
     constraint staff_members_deactivated_at_check
         check ((deactivation_id is null) = (deactivated_at is null)),
-    constraint staff_members_account_owner_check check (deactivation_id is null or not account_owner)
+    constraint staff_members_account_owner_check
+        check (deactivation_id is null or not account_owner)
 );
 create unique index staff_members_clinic_id_account_owner_index
     on staff_members (clinic_id) where account_owner;
+create index staff_members_clinic_id_name_key_index on staff_members (clinic_id, name_key, id);
 create table staff_emails (
     clinic_id uuid not null,
     staff_id uuid not null,
@@ -78,6 +81,7 @@ create table profiles (
     merge_id uuid,
     name_key text collate "C" not null,
     email_key text collate "C" not null,
+    phone_key text not null,
     version bigint not null,
     details_version bigint not null,
     created_at timestamptz not null,

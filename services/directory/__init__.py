@@ -1,0 +1,1 @@
+"""Clinics, the people of a clinic, and their sign-ins."""

@@ -1,0 +1,1 @@
+"""What callers may ask of the directory: one intention a module."""
