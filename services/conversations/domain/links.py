@@ -28,7 +28,9 @@ def links_in(body: str) -> list[LinkSpan]:
 
 
 def _trimmed(url: str) -> str:
-    """Without the punctuation that ends the sentence; a bracket stays where it was opened."""
-    while url and url[-1] in _TRAILING and not (url[-1] == ")" and "(" in url):
+    """Without the punctuation that ends the sentence, or a bracket that was opened before it."""
+    while url and url[-1] in _TRAILING:
+        if url[-1] == ")" and url.count("(") >= url.count(")"):
+            break
         url = url[:-1]
     return url

@@ -1,0 +1,28 @@
+"""Links in text: http and https only, in code points (R39)."""
+
+import pytest
+
+from services.conversations.domain.links import links_in
+
+
+@pytest.mark.parametrize(
+    ("body", "urls"),
+    [
+        ("see https://clinic.test/a?b=c#d.", ["https://clinic.test/a?b=c#d"]),
+        ("(http://a.test/x(1)) and <https://b.test>", ["http://a.test/x(1)", "https://b.test"]),
+        ("HTTPS://LOUD.TEST!", ["HTTPS://LOUD.TEST"]),
+        ("javascript:alert(1) ftp://a.test data:text/html,x", []),
+        ("https:// nothing", []),
+        ("", []),
+    ],
+)
+def test_only_web_links_are_found_without_the_punctuation_after_them(body, urls):
+    assert [span.url for span in links_in(body)] == urls
+
+
+def test_a_span_counts_code_points():
+    body = "👩‍⚕️ Åse: https://a.test/ö ok"
+
+    (span,) = links_in(body)
+
+    assert body[span.offset : span.offset + span.length] == span.url == "https://a.test/ö"
