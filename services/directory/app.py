@@ -33,7 +33,7 @@ NAME = "directory"
 
 async def compose() -> Service:
     """The service as the environment describes it; nothing is connected yet."""
-    settings = load(Settings, PREFIX, os.environ)
+    settings = load(Settings, f"{PREFIX}_", os.environ)
     chassis = settings.chassis
     backbone = Backbone(NAME, chassis)
     storage = Storage(backbone.app, backbone.worker, committed=backbone.committed)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from services.chassis.settings import ChassisSettings, setting
 
-PREFIX = "DIRECTORY_"
+PREFIX = "DIRECTORY"
 
 
 def _positive(time: timedelta) -> bool:
