@@ -1,0 +1,1 @@
+"""Notifications: who is told of a message, on which channel, and what became of it."""

@@ -1,0 +1,59 @@
+"""What the other services and ops call."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import grpc
+from google.protobuf.message import Message
+
+from clinic.directory.v1.directory_events_pb2 import State
+from clinic.notifications.v1 import notifications_internal_service_pb2 as pb
+from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
+    NotificationsInternalServiceServicer,
+)
+from services.chassis.identity import current_caller
+from services.chassis.ids import parse_id
+from services.chassis.paging import PageTokens
+from services.notifications.api import convert
+from services.notifications.storage.unit_of_work import Storage
+from services.notifications.usecases.get_delivery import GetDelivery, get_delivery
+from services.notifications.usecases.list_deliveries import list_deliveries
+
+Context = grpc.aio.ServicerContext[Message, Message]
+Apply = Callable[[Sequence[State]], Awaitable[None]]
+
+
+class NotificationsInternalServicer(NotificationsInternalServiceServicer):
+    """`clinic.notifications.v1.NotificationsInternalService`."""
+
+    def __init__(self, storage: Storage, page_tokens: PageTokens, *, apply: Apply) -> None:
+        self._storage = storage
+        self._tokens = page_tokens
+        self._apply = apply
+
+    async def ApplyStates(
+        self, request: pb.ApplyStatesRequest, context: Context
+    ) -> pb.ApplyStatesResponse:
+        await self._apply(convert.states_of(request, current_caller()))
+        return pb.ApplyStatesResponse(applied=True)
+
+    async def ListDeliveries(
+        self, request: pb.ListDeliveriesRequest, context: Context
+    ) -> pb.ListDeliveriesResponse:
+        query = convert.deliveries_query(request)
+        cursor = self._tokens.open(request.page_token, query)
+        command = convert.to_list_deliveries(request, current_caller(), cursor)
+        page = await self._storage.run(list_deliveries, command)
+        token = self._tokens.seal(query, convert.to_cursor(page.next)) if page.next else ""
+        return pb.ListDeliveriesResponse(
+            deliveries=map(convert.from_delivery, page.deliveries), next_page_token=token
+        )
+
+    async def GetDelivery(
+        self, request: pb.GetDeliveryRequest, context: Context
+    ) -> pb.GetDeliveryResponse:
+        command = GetDelivery(
+            caller=current_caller(),
+            delivery_id=parse_id(request.delivery_id, field="delivery_id"),
+        )
+        delivery = await self._storage.run(get_delivery, command)
+        return pb.GetDeliveryResponse(delivery=convert.from_delivery(delivery))

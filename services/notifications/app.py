@@ -1,0 +1,152 @@
+"""Composition root: the only module that knows every concrete class of this service."""
+
+import os
+from functools import partial
+
+from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
+    add_NotificationsInternalServiceServicer_to_server,
+)
+from clinic.notifications.v1.notifications_service_pb2_grpc import (
+    add_NotificationsServiceServicer_to_server,
+)
+from clinic.operations.v1.operations_service_pb2_grpc import (
+    add_OperationsServiceServicer_to_server,
+)
+from services.chassis.backbone import Backbone
+from services.chassis.client import Peer, open_channel
+from services.chassis.clock import system_clock
+from services.chassis.events_client import EventsClient
+from services.chassis.inbox import Intake, start_at_oldest
+from services.chassis.lifecycle import Service, Task
+from services.chassis.operations import OperationsServicer
+from services.chassis.outbox import Signal
+from services.chassis.paging import PageTokens
+from services.chassis.server import registration
+from services.chassis.settings import load
+from services.directory_replica.directory import DirectoryClient
+from services.directory_replica.feed import apply_messages, feed_replica
+from services.directory_replica.replica import Replica
+from services.notifications.api.internal_servicer import NotificationsInternalServicer
+from services.notifications.api.servicer import NotificationsServicer
+from services.notifications.api.unsubscribe import UnsubscribeDoor
+from services.notifications.channels.prints import AddressPrints
+from services.notifications.channels.rendering import Composer
+from services.notifications.channels.smtp import SmtpChannel, SmtpServer, SmtpTls
+from services.notifications.channels.unsubscribe import UnsubscribeTokens
+from services.notifications.clients.directory import Directory
+from services.notifications.consumers.conversations_events import handler
+from services.notifications.consumers.directory_changes import draw_consequences
+from services.notifications.consumers.due_mail import DueMail
+from services.notifications.settings import PREFIX, Settings
+from services.notifications.storage.due import Due
+from services.notifications.storage.unit_of_work import CONSUMER, Storage
+from services.notifications.usecases.dispatch_mail import MailWorks, dispatch_mail
+
+NAME = "notifications"
+
+
+async def compose() -> Service:
+    """The service as the environment describes it; nothing is connected yet."""
+    settings = load(Settings, f"{PREFIX}_", os.environ)
+    chassis = settings.chassis
+    backbone = Backbone(NAME, chassis)
+    directory_channel = open_channel(settings.directory_target, tls=chassis.tls)
+    peer = Peer("directory", signer=backbone.signer)
+    details = DirectoryClient(directory_channel, peer)
+    applied, due_wake = Signal(), Signal()
+    replica = Replica(backbone.app, details, applied=applied.set)
+    feed_replica(
+        backbone, replica, details, EventsClient(directory_channel, peer, source="directory")
+    )
+
+    def committed() -> None:
+        due_wake.set()
+        backbone.committed()
+
+    storage = Storage(backbone.app, replica, committed=committed)
+    conversations_channel = open_channel(settings.conversations_target, tls=chassis.tls)
+    consume_conversations(
+        backbone,
+        storage,
+        EventsClient(
+            conversations_channel,
+            Peer("conversations", signer=backbone.signer),
+            source="conversations",
+        ),
+    )
+    tokens = UnsubscribeTokens(chassis.sealing_bytes)
+    directory = Directory(directory_channel, peer, details)
+    works = mail_works(settings, storage=storage, directory=directory, tokens=tokens)
+    page_tokens = PageTokens(chassis.sealing_bytes)
+    internal = NotificationsInternalServicer(
+        storage, page_tokens, apply=partial(apply_messages, replica)
+    )
+    return Service(
+        name=NAME,
+        settings=chassis,
+        verifier=backbone.verifier(),
+        public=[
+            registration(
+                add_NotificationsServiceServicer_to_server,
+                NotificationsServicer(storage, page_tokens),
+            )
+        ],
+        internal=[
+            registration(add_NotificationsInternalServiceServicer_to_server, internal),
+            registration(
+                add_OperationsServiceServicer_to_server, OperationsServicer(backbone, page_tokens)
+            ),
+        ],
+        tasks=backbone.tasks
+        | mail_tasks(Due(backbone.worker), storage, works, applied=applied, wake=due_wake),
+        ready=backbone.ready,
+        close=[directory_channel.close, conversations_channel.close, *backbone.close],
+        routes=UnsubscribeDoor(tokens, directory).routes(),
+    )
+
+
+def consume_conversations(backbone: Backbone, storage: Storage, events: EventsClient) -> None:
+    """Take in the facts of conversations, from the bus and from its outbox."""
+    intake = Intake(
+        consumer=CONSUMER, app=backbone.app, worker=backbone.worker, handle=handler(storage)
+    )
+    backbone.consume(
+        intake,
+        source="conversations",
+        list_events=events.list_events,
+        start_again=start_at_oldest,
+    )
+
+
+def mail_works(
+    settings: Settings, *, storage: Storage, directory: Directory, tokens: UnsubscribeTokens
+) -> MailWorks:
+    sender = settings.sender_address
+    server = SmtpServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=sender,
+        username=settings.smtp_username,
+        password=settings.smtp_password,
+        tls=SmtpTls(settings.smtp_tls),
+    )
+    return MailWorks(
+        storage=storage,
+        directory=directory,
+        channel=SmtpChannel(server),
+        composer=Composer(
+            sender=sender, tokens=tokens, public_url=settings.public_url, clock=system_clock
+        ),
+        prints=AddressPrints(settings.chassis.sealing_bytes),
+    )
+
+
+def mail_tasks(
+    due: Due, storage: Storage, works: MailWorks, *, applied: Signal, wake: Signal
+) -> dict[str, Task]:
+    """What this service does of its own accord, for ever."""
+    due_mail = DueMail(due, partial(dispatch_mail, works=works), wake=wake)
+    return {
+        "due mail": due_mail.run,
+        "consequences": lambda: draw_consequences(due, storage, applied=applied),
+    }

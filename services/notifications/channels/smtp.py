@@ -1,0 +1,157 @@
+"""Mail by SMTP, in two steps: everything that can be refused first, then the mail itself.
+
+Between the two the caller commits that it is transmitting. Until the server has all of the mail,
+a failure means that nothing was sent; from then on, silence means that nobody knows.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from enum import StrEnum
+
+import aiosmtplib
+from aiosmtplib import (
+    SMTPException,
+    SMTPRecipientRefused,
+    SMTPResponse,
+    SMTPResponseException,
+)
+
+from services.chassis.logs import get_logger
+from services.chassis.settings import Secret
+from services.chassis.telemetry import counter
+from services.notifications.channels.failures import (
+    AddressRefused,
+    ChannelFailure,
+    MailRefused,
+    NoAnswer,
+    TryLater,
+)
+
+CONNECT_SECONDS = 5.0
+MAIL_SECONDS = 30.0
+_QUIT_SECONDS = 1.0
+_START_INPUT = 354
+_LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
+
+TRIES = counter("mail_tries_total", "Mails handed, or nearly handed, to the server.", ("outcome",))
+
+log = get_logger()
+
+
+class SmtpTls(StrEnum):
+    OFF = "off"
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpServer:
+    """Where mail is handed over. `sender` is the bare address of the envelope."""
+
+    host: str
+    port: int
+    sender: str
+    username: str | None = None
+    password: Secret | None = None
+    tls: SmtpTls = SmtpTls.OFF
+    connect_seconds: float = CONNECT_SECONDS
+    mail_seconds: float = MAIL_SECONDS
+
+
+class Transmission:
+    """A server that has accepted sender and recipient, and waits for the mail."""
+
+    def __init__(self, client: aiosmtplib.SMTP, *, seconds: float) -> None:
+        self._client = client
+        self._seconds = seconds
+
+    async def send(self, mail: EmailMessage) -> None:
+        """Returns once the server has taken it. Raises TryLater, MailRefused or NoAnswer."""
+        data = _LEADING_DOT.sub(b"..", mail.as_bytes(policy=SMTP_POLICY)) + b".\r\n"
+        try:
+            ready = await self._client.execute_command(b"DATA", timeout=self._seconds)
+        except (SMTPException, OSError) as error:
+            raise TryLater from error
+        if ready.code != _START_INPUT:
+            raise _refused(ready.code)
+        _check(await self._answer_to(data))
+        TRIES.labels("sent").inc()
+
+    async def _answer_to(self, data: bytes) -> SMTPResponse:
+        protocol = self._client.protocol
+        if protocol is None:
+            raise TryLater
+        try:
+            protocol.write(data)
+            return await protocol.read_response(timeout=self._seconds)
+        except (SMTPException, OSError) as error:
+            raise NoAnswer from error
+
+
+class SmtpChannel:
+    """A connection a mail: simple, and one mail's trouble is no other's."""
+
+    def __init__(self, server: SmtpServer) -> None:
+        self._server = server
+
+    @asynccontextmanager
+    async def open(self, address: str) -> AsyncIterator[Transmission]:
+        """A server ready for one mail to this address. Raises TryLater or AddressRefused."""
+        client = self._client()
+        try:
+            await self._prepare(client, address)
+            yield Transmission(client, seconds=self._server.mail_seconds)
+        except ChannelFailure as failure:
+            TRIES.labels(failure.outcome.lower()).inc()
+            log.warning("mail_not_sent", cause=failure.outcome, exc_info=failure.__cause__)
+            raise
+        finally:
+            await _leave(client)
+
+    def _client(self) -> aiosmtplib.SMTP:
+        server = self._server
+        return aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=None if server.password is None else server.password.reveal(),
+            local_hostname=server.sender.rpartition("@")[2],
+            timeout=server.connect_seconds,
+            use_tls=server.tls is SmtpTls.IMPLICIT,
+            start_tls=server.tls is SmtpTls.STARTTLS,
+        )
+
+    async def _prepare(self, client: aiosmtplib.SMTP, address: str) -> None:
+        if not address.isascii() or any(character.isspace() for character in address):
+            raise AddressRefused
+        try:
+            await client.connect()
+            await client.mail(self._server.sender)
+            await client.rcpt(address)
+        except SMTPRecipientRefused as error:
+            raise (AddressRefused if error.code >= 500 else TryLater) from error
+        except (SMTPException, OSError, ValueError) as error:
+            # Also a refusal of our sender or our password: ops can mend that, the recipient not.
+            raise TryLater from error
+
+
+def _check(response: SMTPResponse) -> None:
+    if response.code // 100 != 2:
+        raise _refused(response.code)
+
+
+def _refused(code: int) -> ChannelFailure:
+    return MailRefused() if code >= 500 else TryLater()
+
+
+async def _leave(client: aiosmtplib.SMTP) -> None:
+    """Say goodbye where that is possible; what was said before counts in any case."""
+    if client.is_connected:
+        with suppress(SMTPException, SMTPResponseException, OSError, asyncio.TimeoutError):
+            await client.quit(timeout=_QUIT_SECONDS)
+    client.close()

@@ -1,0 +1,1 @@
+"""Other services behind functions of ours."""

@@ -1,0 +1,61 @@
+"""Time: mails that are due are dispatched, a few at once, by every copy of the service alike."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from services.chassis.logs import get_logger
+from services.chassis.outbox import Signal
+from services.notifications.storage.due import Due, DueDispatch
+from services.notifications.usecases.claim_dispatch import ClaimDispatch
+
+AT_ONCE = 8
+_POLL_SECONDS = 0.25
+_PAUSE_SECONDS = 1.0
+_FINISH_SECONDS = 4.0
+
+Dispatch = Callable[[ClaimDispatch], Awaitable[None]]
+
+log = get_logger()
+
+
+class DueMail:
+    """`wake` is set when a mail may have become due; the poll is the truth."""
+
+    def __init__(self, due: Due, dispatch: Dispatch, *, wake: Signal) -> None:
+        self._due = due
+        self._dispatch = dispatch
+        self._wake = wake
+        self._under_way: dict[UUID, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Dispatch for ever. When stopped, what is under way may still end."""
+        try:
+            while True:
+                await self._start_due()
+                await self._wake.wait(_POLL_SECONDS)
+        finally:
+            if self._under_way:
+                await asyncio.wait(self._under_way.values(), timeout=_FINISH_SECONDS)
+
+    async def _start_due(self) -> None:
+        room = AT_ONCE - len(self._under_way)
+        if not room:
+            return
+        for found in await self._due.dispatches(besides=self._under_way.keys(), most=room):
+            task = asyncio.create_task(self._one(found))
+            self._under_way[found.dispatch_id] = task
+
+    async def _one(self, found: DueDispatch) -> None:
+        command = ClaimDispatch(
+            clinic_id=found.clinic_id, recipient=found.recipient, dispatch_id=found.dispatch_id
+        )
+        try:
+            await self._dispatch(command)
+        except Exception as error:
+            log.error("dispatch_failed", dispatch_id=found.dispatch_id, exc_info=error)
+            # What cannot even be claimed stays due: not again at once, for ever.
+            await asyncio.sleep(_PAUSE_SECONDS)
+        finally:
+            del self._under_way[found.dispatch_id]
+            self._wake.set()

@@ -1,0 +1,1 @@
+"""The rules of telling: frozen values and pure functions."""

@@ -1,0 +1,56 @@
+"""What a mail about new messages says: how many, where to read them, and nothing of them (P12)."""
+
+import unicodedata
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.messaging_rule import Side
+from services.notifications.domain.delivery import Recipient
+
+SUBJECT = "You have a new secure message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """Whom a mail is for and in whose name it is sent, read when it leaves and kept nowhere.
+
+    `address` and `portal_base` may be empty.
+    """
+
+    address: str
+    sender_name: str
+    portal_base: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What the ledger says about one mail. `conversation_id` is None where the messages are in
+    more than one."""
+
+    dispatch_id: UUID
+    clinic_id: UUID
+    recipient: Recipient
+    count: int
+    conversation_id: UUID | None
+
+    @property
+    def is_for_staff(self) -> bool:
+        return self.recipient.side is Side.STAFF
+
+
+def link_to_read(portal_base: str, contents: Contents) -> str | None:
+    """Where the messages are read after a login: it holds ids and no credential (R15, R42)."""
+    if not portal_base:
+        return None
+    thread = "" if contents.conversation_id is None else f"/{contents.conversation_id}"
+    return f"{portal_base.rstrip('/')}/messages{thread}?profile={contents.recipient.id}"
+
+
+def one_line(text: str) -> str:
+    """Without what could end a header's line or hide in it."""
+    printable = "".join(" " if _breaks(character) else character for character in text)
+    return " ".join(printable.split())
+
+
+def _breaks(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp")

@@ -1,0 +1,88 @@
+"""Who is mailed of a message, and why not: decided at once, and again when the mail would leave."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.notifications.domain.delivery import Reason, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A staff member's session. `expired`: it ended for want of activity, not by a logout."""
+
+    opened_at: datetime
+    last_activity_at: datetime
+    ended_at: datetime | None = None
+    expired: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staff:
+    """What the directory says of a staff member. `away_after` is the clinic's option (I20)."""
+
+    active: bool
+    opted_in_at: datetime | None
+    sessions: Sequence[Session]
+    away_after: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What the directory says of a patient or contact; both are mailed alike (R40)."""
+
+    do_not_email: bool
+    merged: bool
+
+
+Person = Staff | Profile
+
+
+def why_not_mail(person: Person, sent_at: datetime) -> Reason | None:
+    """Why the rules want no mail about a message of this time, or None.
+
+    The clinic's policy is not asked: what was accepted before it went off still goes (I15). Nor
+    are a profile's sessions: presence is of one side, and patients are always mailed (I21).
+    """
+    match person:
+        case Profile():
+            return _why_not_profile(person)
+        case Staff():
+            return _why_not_staff(person, sent_at)
+
+
+def _why_not_profile(profile: Profile) -> Reason | None:
+    if profile.merged:
+        return Reason.MERGED
+    return Reason.DO_NOT_EMAIL if profile.do_not_email else None
+
+
+def _why_not_staff(staff: Staff, sent_at: datetime) -> Reason | None:
+    if not staff.active:
+        return Reason.POLICY
+    if staff.opted_in_at is None or sent_at < staff.opted_in_at:
+        return Reason.NOT_OPTED_IN
+    return Reason.SIGNED_IN if was_signed_in(staff, sent_at) else None
+
+
+def was_signed_in(staff: Staff, at: datetime) -> bool:
+    """By the sessions' intervals, not by when we heard of them (R24)."""
+    return any(_covers(session, at, staff.away_after) for session in staff.sessions)
+
+
+def _covers(session: Session, at: datetime, away_after: timedelta | None) -> bool:
+    if at < session.opened_at or (session.ended_at is not None and at >= session.ended_at):
+        return False
+    # Whoever let a session expire had left after the last activity (I19).
+    if session.expired:
+        return at <= session.last_activity_at
+    return away_after is None or at <= session.last_activity_at + away_after
+
+
+def decide(
+    person: Person, sent_at: datetime, *, withdrawn: Reason | None
+) -> tuple[State, Reason | None]:
+    """HELD, or why not. `withdrawn` says that the message was deleted or read before."""
+    if (reason := why_not_mail(person, sent_at)) is not None:
+        return State.SKIPPED, reason
+    return (State.HELD, None) if withdrawn is None else (State.CANCELLED, withdrawn)

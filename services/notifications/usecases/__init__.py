@@ -1,0 +1,1 @@
+"""What facts, time and callers make this service do: one intention a module."""
