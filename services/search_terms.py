@@ -19,8 +19,11 @@ _WORD = re.compile(r"[^\W_]+")
 
 def fold(text: str) -> str:
     """Lower case, without accents: what two spellings of one name have in common."""
-    spread = unicodedata.normalize("NFKD", text.casefold().translate(_PLAIN))
-    return "".join(char for char in spread if not unicodedata.combining(char))
+    # Twice: casefolding makes new sequences to spread, and spreading new letters to casefold.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKD", text).casefold()
+    plain = text.translate(_PLAIN)
+    return "".join(char for char in plain if not unicodedata.combining(char))
 
 
 def words(text: str) -> list[str]:
