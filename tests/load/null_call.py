@@ -41,26 +41,30 @@ class Figure:
     cpu_microseconds: float
 
 
-async def serve_bare() -> None:
+async def serve_bare(keys: Keys) -> None:
     server = grpc.aio.server()
     echo_pb2_grpc.add_EchoServiceServicer_to_server(EchoServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    await answer_parent(port, token="-")
+    await answer_parent(port, keys)
     await server.stop(None)
 
 
-async def serve_ours() -> None:
+async def serve_ours(keys: Keys) -> None:
+    async with serving(keys, [echo_registration(EchoServicer())], outermost=()) as world:
+        await answer_parent(world.built.port, keys)
+
+
+async def serve(kind: str) -> None:
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
         configure("echo", "info", "json", stream=log)
         keys = Keys(Path(folder), system_clock)
-        async with serving(keys, [echo_registration(EchoServicer())], outermost=()) as world:
-            await answer_parent(world.built.port, token=keys.person())
+        await (serve_bare(keys) if kind == "bare" else serve_ours(keys))
 
 
-async def answer_parent(port: int, *, token: str) -> None:
-    """Tell where the server is; then the processor time used so far, for each line read."""
-    print(port, token, flush=True)
+async def answer_parent(port: int, keys: Keys) -> None:
+    """Tell where the server is and a token; then the processor time so far, for each line read."""
+    print(port, keys.person(), flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         print(time.process_time(), flush=True)
 
@@ -132,7 +136,7 @@ async def compare(calls: int, width: int, rounds: int) -> None:
     }
     for kind, figure in middle.items():
         print(
-            f"{kind}: {figure.rate:7.0f} calls/s, {figure.cpu_microseconds:5.0f} µs of CPU a call"
+            f"{kind}: {figure.rate:5.0f} calls/s, {figure.cpu_microseconds:4.0f} µs of CPU a call"
         )
     bare, ours = middle["bare"], middle["ours"]
     print(f"ratio: {ours.rate / bare.rate:.2f} of the rate", end=", ")
@@ -147,7 +151,7 @@ def main() -> None:
     parser.add_argument("--serve", choices=("bare", "ours"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
-        asyncio.run(serve_bare() if given.serve == "bare" else serve_ours())
+        asyncio.run(serve(given.serve))
     else:
         asyncio.run(compare(given.calls, given.in_flight, given.rounds))
 

@@ -6,7 +6,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from services.chassis.logs import bind
 
 Claims = Mapping[str, object]
 
+_LOOK_EVERY = timedelta(seconds=2)
 _CACHED_TOKENS = 10_000
 _TOKEN_CHARACTERS = 4_096
 _MACHINE = re.compile(r"(service|platform|ops):[a-z0-9][a-z0-9._-]{0,62}")
@@ -74,8 +75,9 @@ class Verifier:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
-        self._persons = KeyFile(issuer_jwks, development=development, now=clock())
-        self._machines = KeyFile(callers_jwks, development=development, now=clock(), name=_MACHINE)
+        self._persons = KeyFile(issuer_jwks, development=development)
+        self._machines = KeyFile(callers_jwks, development=development, name=_MACHINE)
+        self._looked_at = self._look_at = clock()
         self._verified: OrderedDict[bytes, Caller] = OrderedDict()
 
     def caller(self, metadata: Callable[[str], str]) -> Caller:
@@ -94,8 +96,8 @@ class Verifier:
     def verify(self, token: str) -> Caller:
         """The identity in a token. Raises Unauthenticated, the same for every reason."""
         now = self._clock()
-        if self._persons.refresh(now) | self._machines.refresh(now):
-            self._verified.clear()
+        if not self._looked_at <= now < self._look_at:
+            self._look(now)
         digest = hashlib.sha256(token.encode()).digest()
         caller = self._verified.get(digest)
         if caller is None or now >= caller.expires_at:
@@ -103,6 +105,12 @@ class Verifier:
             caller = self._checked(token)
             self._remember(digest, caller)
         return caller
+
+    def _look(self, now: datetime) -> None:
+        """See whether keys were rotated; a token seen good may be signed with one that is gone."""
+        self._looked_at, self._look_at = now, now + _LOOK_EVERY
+        if self._persons.refresh() | self._machines.refresh():
+            self._verified.clear()
 
     def _remember(self, digest: bytes, caller: Caller) -> None:
         self._verified[digest] = caller

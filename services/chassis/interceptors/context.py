@@ -26,7 +26,8 @@ class RequestContext:
 
     def around(self, method: Method, inner: Serve) -> Serve:
         label = method.label
-        in_flight = RPC_IN_FLIGHT.labels(label)
+        under_way = _UnderWay()
+        RPC_IN_FLIGHT.labels(label).set_function(under_way)
         ended = _ending(label)
 
         async def serve(call: Call) -> bytes | None:
@@ -34,32 +35,48 @@ class RequestContext:
             call.request_id = _request_id(call)
             traceparent = continue_trace(call.text("traceparent"))
             bind(method=label, request_id=call.request_id, traceparent=traceparent)
-            in_flight.inc()
-            code, reason = "OK", ""
+            under_way.calls += 1
+            code, reason = "OK", None
             try:
                 return await inner(call)
             except BaseException as error:
                 code, reason = _code_of(error, call)
                 raise
             finally:
-                in_flight.dec()
+                under_way.calls -= 1
                 ended(code, reason, perf_counter() - started)
 
         return serve
 
 
-def _ending(label: str) -> Callable[[str, str, float], None]:
+class _UnderWay:
+    """Counts without the lock of a metric; read when the metrics are."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> float:
+        return self.calls
+
+
+def _ending(label: str) -> Callable[[str, str | None, float], None]:
     """Counts and logs the end of a call of this method."""
     seconds = RPC_SECONDS.labels(label)
     handled = {"OK": RPC_HANDLED.labels(label, "OK")}
 
-    def ended(code: str, reason: str, elapsed: float) -> None:
+    def ended(code: str, reason: str | None, elapsed: float) -> None:
         seconds.observe(elapsed)
         if code not in handled:
             handled[code] = RPC_HANDLED.labels(label, code)
         handled[code].inc()
         level = log.error if code == "INTERNAL" else log.info
-        level("rpc", code=code, reason=reason, duration_ms=round(elapsed * 1000, 2))
+        milliseconds = round(elapsed * 1000, 2)
+        if reason is None:
+            level("rpc", code=code, duration_ms=milliseconds)
+        else:
+            level("rpc", code=code, reason=reason, duration_ms=milliseconds)
 
     return ended
 
@@ -75,13 +92,13 @@ def _request_id(call: Call) -> str:
     return random_hex(128)
 
 
-def _code_of(error: BaseException, call: Call) -> tuple[str, str]:
+def _code_of(error: BaseException, call: Call) -> tuple[str, str | None]:
     match error:
         case DomainError():
             return error.code, error.reason
         case asyncio.CancelledError():
-            return "CANCELLED", ""
+            return "CANCELLED", None
         case grpc.aio.AbortError():
             code = call.context.code()
-            return (code.name if code is not None else "UNKNOWN"), ""
+            return (code.name if code is not None else "UNKNOWN"), None
     return "INTERNAL", "INTERNAL"

@@ -11,7 +11,7 @@ from services.chassis.interceptors.status import FieldRequired
 
 _MOST_NAMED = 20
 
-Missing = Callable[[Message, str], Iterator[str]]
+Missing = Callable[[Message, str], list[str]]
 
 
 def check_required(request: Message) -> None:
@@ -20,10 +20,9 @@ def check_required(request: Message) -> None:
     Missing is a field that was not set, or, where a set zero cannot be told from none, an empty
     text, list or map, a zero number and the UNSPECIFIED of an enum. A plain bool is never missing.
     """
-    rules = _rules(request.DESCRIPTOR)
-    if not rules:
-        return
-    missing = [path for rule in rules for path in rule(request, "")]
+    missing: list[str] = []
+    for rule in _rules(request.DESCRIPTOR):
+        missing += rule(request, "")
     if missing:
         raise FieldRequired(tuple(missing[:_MOST_NAMED]))
 
@@ -81,9 +80,8 @@ def _presence(field: FieldDescriptor) -> Missing:
         def absent(message: Message) -> bool:
             return not getattr(message, name)
 
-    def missing(message: Message, path: str) -> Iterator[str]:
-        if absent(message):
-            yield path + name
+    def missing(message: Message, path: str) -> list[str]:
+        return [path + name] if absent(message) else []
 
     return missing
 
@@ -91,20 +89,21 @@ def _presence(field: FieldDescriptor) -> Missing:
 def _each_nested(field: FieldDescriptor) -> Missing:
     name, is_map = field.name, _is_map(field)
 
-    def missing(message: Message, path: str) -> Iterator[str]:
+    def nested(message: Message, path: str) -> Iterator[tuple[str, Message]]:
         value = getattr(message, name)
         if is_map:
-            for key in value:
-                yield from _missing_in(value[key], f"{path}{name}[].")
+            yield from ((f"{path}{name}[].", value[key]) for key in value)
         elif field.is_repeated:
-            for index, element in enumerate(value):
-                yield from _missing_in(element, f"{path}{name}[{index}].")
+            yield from ((f"{path}{name}[{at}].", element) for at, element in enumerate(value))
         elif message.HasField(name):
-            yield from _missing_in(value, f"{path}{name}.")
+            yield f"{path}{name}.", value
+
+    def missing(message: Message, path: str) -> list[str]:
+        return [
+            found
+            for inner_path, inner in nested(message, path)
+            for rule in _rules(inner.DESCRIPTOR)
+            for found in rule(inner, inner_path)
+        ]
 
     return missing
-
-
-def _missing_in(message: Message, path: str) -> Iterator[str]:
-    for rule in _rules(message.DESCRIPTOR):
-        yield from rule(message, path)

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from joserfc.errors import JoseError
@@ -12,8 +11,6 @@ from joserfc.jwk import ECKey, OKPKey
 
 from services.chassis.logs import get_logger
 from services.chassis.settings import RefusedToStart
-
-_LOOK_EVERY = timedelta(seconds=2)
 
 log = get_logger()
 
@@ -37,23 +34,19 @@ class KeyFile:
     """
 
     def __init__(
-        self, path: Path, *, development: bool, now: datetime, name: re.Pattern[str] | None = None
+        self, path: Path, *, development: bool, name: re.Pattern[str] | None = None
     ) -> None:
         self._path = path
         self._development = development
         self._name = name
-        self._looked_at = now
         self._stamp = self._stamp_now()
         self._keys = self._read()
 
     def of(self, kid: object) -> tuple[PublicKey, ...]:
         return self._keys.get(kid, ()) if isinstance(kid, str) else ()
 
-    def refresh(self, now: datetime) -> bool:
-        """Look at the file, at most every two seconds; whether its keys are other ones now."""
-        if timedelta(0) <= now - self._looked_at < _LOOK_EVERY:
-            return False
-        self._looked_at = now
+    def refresh(self) -> bool:
+        """Look at the file; whether its keys are other ones now."""
         stamp = self._stamp_now()
         if stamp == self._stamp:
             return False
