@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -15,23 +15,29 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | dict[str, Json] | None"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+Row: TypeAlias = tuple[str | Text, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The same answer twice: `data` for --json, `shown` for the terminal."""
+    """The same answer twice: `data` for --json, `shown` for the terminal.
+
+    `ok` decides the exit code; `wraps` is false for what is copied whole, such as a token.
+    """
 
     data: Json
     shown: RenderableType
     ok: bool = True
+    wraps: bool = True
 
 
 def tell(told: Told, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(told.data, indent=2, ensure_ascii=False))
     else:
-        Console(highlight=False).print(told.shown)
+        Console(highlight=False).print(told.shown, soft_wrap=not told.wraps)
 
 
 def as_data(message: Message) -> dict[str, Json]:
@@ -51,7 +57,7 @@ def lines(*sentences: str | Text) -> RenderableType:
     return Group(*(plain(each) if isinstance(each, str) else each for each in sentences))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, empty: str) -> Group:
+def table(columns: Sequence[str], rows: Iterable[Row], *, empty: str) -> Group:
     """A table; `empty` is what is said where there are no rows. Ids are never cut."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:

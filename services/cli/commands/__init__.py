@@ -1,0 +1,1 @@
+"""What a person can type, one module a subject; each adds its commands to the parser."""
