@@ -10,8 +10,11 @@ _POLL_SECONDS = 0.2
 _LOUD_LEVELS = frozenset({"warning", "error", "critical"})
 # PostgreSQL's and NATS's own ways to say it.
 _LOUD_WORDS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):|\[(WRN|ERR|FTL)\]|^Traceback \(")
-# PostgreSQL says this of every connection that comes while it starts or stops.
-_EXPECTED = re.compile(r"FATAL: .*the database system is (starting up|shutting down)")
+# PostgreSQL says the first of every connection that comes while it starts or stops; NATS the second
+# of passwords that stand in a file, which here only its owner can read.
+_EXPECTED = re.compile(
+    r"FATAL: .*the database system is (starting up|shutting down)|\[WRN\] Plaintext passwords"
+)
 _LONGEST_LINE = 400
 
 

@@ -74,15 +74,18 @@ class Process:
             await self.kill()
 
 
-async def start(part: Part) -> Process:
+def leashed(*command: str, by: Signals, account: str | None = None) -> tuple[str, ...]:
+    """A command that gets the signal `by` when this process is gone, whatever ended it."""
     leash = (sys.executable, "-I", "-S", str(_LEASH))
-    terms = (str(int(part.stop_signal)), str(os.getpid()), part.account or "-")
+    return (*leash, str(int(by)), str(os.getpid()), account or "-", *command)
+
+
+async def start(part: Part) -> Process:
+    command = leashed(*part.command, by=part.stop_signal, account=part.account)
     # In append mode, so that a log may be cut short while it is written.
     with part.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *leash,
-            *terms,
-            *part.command,
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -181,6 +181,7 @@ class Stack:
         state = self.plan.state
         state.logs.mkdir(exist_ok=True)
         await self._wait_for_ports()
+        self._tell("Starting PostgreSQL, NATS, the mailbox and the services …")
         state.note_running(self.plan.summary())
         make_keys(state.keys)
         await together(self._come_up_with_tables(), self._start_nats(), self._start_mailbox())

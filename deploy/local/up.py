@@ -16,6 +16,9 @@ from deploy.local.stack import Stack
 
 T = TypeVar("T")
 
+# One on each side; all of them would fill the screen.
+_SHOWN = ("practitioner", "patient")
+
 
 class Interrupted(Exception):
     """Somebody asked for the end while it was still starting."""
@@ -30,7 +33,6 @@ async def up(directory: Path) -> None:
     ended = _ended_by_signal()
     began = time.monotonic()
     stack = Stack(directory, ports=chosen(os.environ), overrides=os.environ, tell=say)
-    say("Starting PostgreSQL, NATS, the mailbox and the services …")
     with suppress(Interrupted):
         await _unless(ended, stack.__aenter__())
         try:
@@ -99,8 +101,10 @@ async def _demo_lines(stack: Stack) -> list[str]:
 
 def _told(demo: Demo) -> Iterator[str]:
     yield "\nTokens of the demo clinic:"
-    for person, token in demo.tokens.items():
-        yield f"  {person}\n    {token}"
+    for person in _SHOWN:
+        yield f"  {person}\n    {demo.tokens[person]}"
+    others = ", ".join(person for person in demo.tokens if person not in _SHOWN)
+    yield f"  `.venv/bin/clinic token --as …` prints that of {others}."
     yield "\nTo try:"
     for command in demo.commands:
         yield f"  {command}"
