@@ -21,7 +21,7 @@ from services.chassis.lifecycle import Service, Task
 from services.chassis.operations import OperationsServicer
 from services.chassis.outbox import Signal
 from services.chassis.paging import PageTokens
-from services.chassis.server import registration
+from services.chassis.server import Registration, registration
 from services.chassis.settings import load
 from services.directory_replica.directory import DirectoryClient
 from services.directory_replica.feed import apply_messages, feed_replica
@@ -50,59 +50,56 @@ async def compose() -> Service:
     settings = load(Settings, f"{PREFIX}_", os.environ)
     chassis = settings.chassis
     backbone = Backbone(NAME, chassis)
-    directory_channel = open_channel(settings.directory_target, tls=chassis.tls)
-    peer = Peer("directory", signer=backbone.signer)
-    details = DirectoryClient(directory_channel, peer)
-    applied, due_wake = Signal(), Signal()
+    channels = {
+        "directory": open_channel(settings.directory_target, tls=chassis.tls),
+        "conversations": open_channel(settings.conversations_target, tls=chassis.tls),
+    }
+    peers = {name: Peer(name, signer=backbone.signer) for name in channels}
+    events = {name: EventsClient(channels[name], peers[name], source=name) for name in channels}
+    details = DirectoryClient(channels["directory"], peers["directory"])
+    directory = Directory(channels["directory"], peers["directory"], details)
+    applied, due = Signal(), Signal()
     replica = Replica(backbone.app, details, applied=applied.set)
-    feed_replica(
-        backbone, replica, details, EventsClient(directory_channel, peer, source="directory")
-    )
+    feed_replica(backbone, replica, details, events["directory"])
 
     def committed() -> None:
-        due_wake.set()
+        due.set()
         backbone.committed()
 
     storage = Storage(backbone.app, replica, committed=committed)
-    conversations_channel = open_channel(settings.conversations_target, tls=chassis.tls)
-    consume_conversations(
-        backbone,
-        storage,
-        EventsClient(
-            conversations_channel,
-            Peer("conversations", signer=backbone.signer),
-            source="conversations",
-        ),
-    )
+    consume_conversations(backbone, storage, events["conversations"])
     tokens = UnsubscribeTokens(chassis.sealing_bytes)
-    directory = Directory(directory_channel, peer, details)
     works = mail_works(settings, storage=storage, directory=directory, tokens=tokens)
     page_tokens = PageTokens(chassis.sealing_bytes)
-    internal = NotificationsInternalServicer(
-        storage, page_tokens, apply=partial(apply_messages, replica)
-    )
     return Service(
         name=NAME,
         settings=chassis,
         verifier=backbone.verifier(),
-        public=[
-            registration(
-                add_NotificationsServiceServicer_to_server,
-                NotificationsServicer(storage, page_tokens),
-            )
-        ],
-        internal=[
-            registration(add_NotificationsInternalServiceServicer_to_server, internal),
-            registration(
-                add_OperationsServiceServicer_to_server, OperationsServicer(backbone, page_tokens)
-            ),
-        ],
-        tasks=backbone.tasks
-        | mail_tasks(Due(backbone.worker), storage, works, applied=applied, wake=due_wake),
+        public=public_services(storage, page_tokens),
+        internal=internal_services(backbone, storage, page_tokens, replica),
+        tasks=backbone.tasks | mail_tasks(backbone, works, applied=applied, due=due),
         ready=backbone.ready,
-        close=[directory_channel.close, conversations_channel.close, *backbone.close],
+        close=[*(channel.close for channel in channels.values()), *backbone.close],
         routes=UnsubscribeDoor(tokens, directory).routes(),
     )
+
+
+def public_services(storage: Storage, page_tokens: PageTokens) -> list[Registration]:
+    servicer = NotificationsServicer(storage, page_tokens)
+    return [registration(add_NotificationsServiceServicer_to_server, servicer)]
+
+
+def internal_services(
+    backbone: Backbone, storage: Storage, page_tokens: PageTokens, replica: Replica
+) -> list[Registration]:
+    servicer = NotificationsInternalServicer(
+        storage, page_tokens, apply=partial(apply_messages, replica)
+    )
+    operations = OperationsServicer(backbone, page_tokens)
+    return [
+        registration(add_NotificationsInternalServiceServicer_to_server, servicer),
+        registration(add_OperationsServiceServicer_to_server, operations),
+    ]
 
 
 def consume_conversations(backbone: Backbone, storage: Storage, events: EventsClient) -> None:
@@ -142,11 +139,12 @@ def mail_works(
 
 
 def mail_tasks(
-    due: Due, storage: Storage, works: MailWorks, *, applied: Signal, wake: Signal
+    backbone: Backbone, works: MailWorks, *, applied: Signal, due: Signal
 ) -> dict[str, Task]:
     """What this service does of its own accord, for ever."""
-    due_mail = DueMail(due, partial(dispatch_mail, works=works), wake=wake)
+    waiting = Due(backbone.worker)
+    due_mail = DueMail(waiting, partial(dispatch_mail, works=works), wake=due)
     return {
         "due mail": due_mail.run,
-        "consequences": lambda: draw_consequences(due, storage, applied=applied),
+        "consequences": lambda: draw_consequences(waiting, works.storage, applied=applied),
     }

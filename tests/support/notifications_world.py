@@ -283,9 +283,7 @@ class NotificationsWorld:
         """What a copy of the service does when states have changed."""
         for changed in await self.due.changed_recipients(most=1_000):
             if changed.clinic_id == self.clinic_id:
-                command = ReconsiderRecipient(
-                    clinic_id=self.clinic_id, recipient=changed.recipient
-                )
+                command = ReconsiderRecipient(clinic_id=self.clinic_id, recipient=changed.recipient)
                 await self.storage.act(reconsider_recipient, command)
 
     def let_pass(self, time: timedelta = LONG) -> None:
@@ -367,7 +365,7 @@ async def notifications_world(
         stack.push_async_callback(app.close)
         stack.push_async_callback(worker.close)
         mailbox, faults, port = await stack.enter_async_context(mail_server(folder))
-        stated, details = StatedDirectory(), Details()
+        stated, details = StatedDirectory(), Details()  # type: ignore[abstract]
         directory_edge = await stack.enter_async_context(
             serving(keys, [registration(add_DirectoryInternalServiceServicer_to_server, details)])
         )

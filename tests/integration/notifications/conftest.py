@@ -16,7 +16,7 @@ async def running_world(service_databases, tmp_path_factory) -> AsyncIterator[No
 
 
 @pytest.fixture
-async def world(running_world) -> NotificationsWorld:
+async def world(running_world: NotificationsWorld) -> NotificationsWorld:
     """A clinic of its own, whose mail does not wait, and a mail server without faults."""
     running_world.clinic_id = uuid4()
     running_world.directory.reachable = True
