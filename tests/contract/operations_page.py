@@ -3,7 +3,6 @@
 `python -m tests.contract.operations_page` rewrites them.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,12 +61,9 @@ def _callers(method: Method) -> Iterator[str]:
 def with_tables(page: str) -> str:
     """The page with both tables as the code has them."""
     for name, table in (("settings", settings_table()), ("roles", roles_table())):
-        page = re.sub(
-            rf"(<!-- {name}: begin -->\n).*?(\n<!-- {name}: end -->)",
-            lambda found, table=table: found[1] + table + found[2],
-            page,
-            flags=re.DOTALL,
-        )
+        begin, end = f"<!-- {name}: begin -->\n", f"\n<!-- {name}: end -->"
+        before, rest = page.split(begin)
+        page = before + begin + table + end + rest.split(end)[1]
     return page
 
 
