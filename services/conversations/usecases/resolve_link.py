@@ -26,7 +26,9 @@ class ResolveLink:
 async def resolve_link(tx: Transaction, command: ResolveLink) -> Outcome:
     """Compare the link's profile with the caller's. Changes nothing: mail scanners follow links."""
     if command.profile_id != command.caller.person_id:
-        return Outcome.WRONG_PROFILE
+        survivor_id = await tx.people.survivor_of(command.profile_id)
+        own = survivor_id == command.caller.person_id
+        return Outcome.PROFILE_MERGED if own else Outcome.WRONG_PROFILE
     try:
         await access_conversation(tx, command.conversation_id)
     except ConversationNotFound:

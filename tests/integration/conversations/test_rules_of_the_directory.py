@@ -225,6 +225,7 @@ async def test_a_mail_link_tells_who_it_is_for_and_nothing_else(world, thread):
     await world.merge(patient, stranger)
 
     assert await patient.resolve(id, patient.id) == outcomes.OUTCOME_PROFILE_MERGED
+    assert await stranger.resolve(id, patient.id) == outcomes.OUTCOME_PROFILE_MERGED
 
 
 async def test_an_older_state_never_replaces_a_newer_one(world, thread):
