@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-from services.cli.commands import accounts, clinic, importing, messages, ops
+from services.cli.commands import accounts, clinic, demos, importing, messages, ops
 from services.cli.failures import Failed
 from services.cli.output import tell
 from services.cli.parsing import epilog
@@ -42,6 +42,7 @@ def build_parser() -> ArgumentParser:
     clinic.add(commands)
     importing.add(commands)
     ops.add(commands)
+    demos.add(commands)
     return parser
 
 
