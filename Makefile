@@ -17,8 +17,9 @@ help: ## This list
 run: gen/.ok ## The whole suite on this machine, with a demo clinic; Ctrl-C stops all of it
 	@$(RUN) -m deploy.local up
 
-demo: gen/.ok ## A guided tour on a throw-away suite
-	@$(RUN) -m services.cli demo
+demo: gen/.ok ## A guided tour on a throw-away suite; with PEOPLE=dir DIALOGUES=file [COUNT=200] a replay
+	@$(RUN) -m deploy.demo $(if $(PEOPLE),--people "$(PEOPLE)") \
+		$(if $(DIALOGUES),--dialogues "$(DIALOGUES)") $(if $(COUNT),--count "$(COUNT)")
 
 stop: .venv/.ok ## Stop what `make run` started elsewhere
 	@$(RUN) -m deploy.local stop
