@@ -1,11 +1,13 @@
 """Who did what, in the transaction that did it; insert-only for the service (R34)."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.database import Database
 from services.chassis.identity import Caller
 
 _ADD = text("""
@@ -39,3 +41,21 @@ async def add(connection: AsyncConnection, caller: Caller, clinic_id: UUID, reco
             "reason": record.reason,
         },
     )
+
+
+async def note_denial(database: Database, caller: Caller, method: str, reason: str) -> None:
+    """Keep a record of a refusal; the transaction that was refused is rolled back by then."""
+    if caller.clinic_id is None:
+        return
+    record = Record(
+        action=method.rpartition(".")[2],
+        object_type="method",
+        object_id=method,
+        outcome="denied",
+        reason=reason,
+    )
+
+    async def work(connection: AsyncConnection, _: datetime) -> None:
+        await add(connection, caller, caller.clinic, record)
+
+    await database.transact(work, clinics=[caller.clinic], deadline=1.0)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis import retention
+from services.chassis import audit, retention
 from services.chassis.bus import Bus, PullConsumer
 from services.chassis.client import Signer
 from services.chassis.clock import system_clock
 from services.chassis.database import Database
 from services.chassis.dead_letters import DeadLetter, unclaim
 from services.chassis.errors import Unavailable
+from services.chassis.identity import Caller
 from services.chassis.inbox import Intake, ListEvents, StartAgain, Sweep, take_from_bus
 from services.chassis.interceptors.authentication import Verifier
 from services.chassis.lifecycle import Check, Close, Task
@@ -64,6 +65,10 @@ class Backbone:
             callers_jwks=self._settings.callers_jwks,
             development=self._settings.development,
         )
+
+    async def note_denial(self, caller: Caller, method: str, reason: str) -> None:
+        """Keep an audit record of a refusal, as the guard reports it."""
+        await audit.note_denial(self.app, caller, method, reason)
 
     def committed(self) -> None:
         """Events may have been written: number them now rather than at the next poll."""

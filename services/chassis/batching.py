@@ -49,7 +49,7 @@ class _Queue(Generic[M, R]):
 
 
 class Batcher(Generic[M, R]):
-    """One road for many small writes. `commit` runs one transaction; `key` names a member's lock."""
+    """One road for many small writes: `commit` runs a transaction, `key` names a member's lock."""
 
     def __init__(self, commit: Commit[M, R], *, key: Callable[[M], Hashable]) -> None:
         self._commit = commit

@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis import audit, requests
 from services.chassis.clock import Clock
 from services.chassis.database import Database
+from services.chassis.identity import Caller
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
@@ -100,10 +102,15 @@ _CURRENT = text("""
 select version, wrapped from data_keys where clinic_id = :clinic_id order by version desc limit 1
 """)
 _ONE = text("select wrapped from data_keys where clinic_id = :clinic_id and version = :version")
-_FIRST = text("""
-insert into data_keys (clinic_id, version, wrapped) values (:clinic_id, 1, :wrapped)
+_INSERT = text("""
+insert into data_keys (clinic_id, version, wrapped) values (:clinic_id, :version, :wrapped)
 on conflict do nothing
 """)
+_REWRAP = text("""
+update data_keys set wrapped = :wrapped where clinic_id = :clinic_id and version = :version
+""")
+_ALL = text("select version, wrapped from data_keys where clinic_id = :clinic_id")
+_LOCK = text("select pg_advisory_xact_lock(hashtextextended('keys ' || :clinic_id, 0))")
 _ANY = text("select clinic_id, version, wrapped from data_keys limit 1")
 
 
@@ -136,10 +143,47 @@ class DataKeys:
         if row is None:
             wrapped = self._provider.wrap(os.urandom(_KEY_BYTES), _place(clinic_id, 1))
             # Two at once agree on one: the second sees the first's after its commit.
-            await connection.execute(_FIRST, parameters | {"wrapped": wrapped})
+            await connection.execute(_INSERT, parameters | {"version": 1, "wrapped": wrapped})
             row = (await connection.execute(_CURRENT, parameters)).one()
         secret = self._provider.unwrap(bytes(row.wrapped), _place(clinic_id, row.version))
         return DataKey(row.version, secret)
+
+    async def rotate(self, caller: Caller, request_id: UUID) -> int:
+        """Make a new version of the clinic's key and wrap its older ones anew; the new version.
+
+        What older versions sealed stays readable. A repeat makes no further version. Audited.
+        """
+        return await self._database.transact(
+            lambda connection, _: self._rotate(connection, caller, request_id),
+            clinics=[caller.clinic],
+        )
+
+    async def _rotate(self, connection: AsyncConnection, caller: Caller, request_id: UUID) -> int:
+        clinic_id = caller.clinic
+        await connection.execute(_LOCK, {"clinic_id": str(clinic_id)})
+        rows = (await connection.execute(_ALL, {"clinic_id": clinic_id})).all()
+        version = max((row.version for row in rows), default=0) + 1
+        earlier = await requests.claim(
+            connection,
+            caller,
+            request_id,
+            method="RotateKeys",
+            content=str(clinic_id),
+            result_id=UUID(int=version),
+        )
+        if earlier is not None:
+            return earlier.int
+        for row in rows:
+            place = _place(clinic_id, row.version)
+            wrapped = self._provider.wrap(self._provider.unwrap(bytes(row.wrapped), place), place)
+            key = {"clinic_id": clinic_id, "version": row.version, "wrapped": wrapped}
+            await connection.execute(_REWRAP, key)
+        wrapped = self._provider.wrap(os.urandom(_KEY_BYTES), _place(clinic_id, version))
+        key = {"clinic_id": clinic_id, "version": version, "wrapped": wrapped}
+        await connection.execute(_INSERT, key)
+        record = audit.Record(action="rotate_keys", object_type="clinic", object_id=clinic_id)
+        await audit.add(connection, caller, clinic_id, record)
+        return version
 
     async def get(self, connection: AsyncConnection, clinic_id: UUID, version: int) -> bytes:
         """The key of this version, which something stored was sealed with."""

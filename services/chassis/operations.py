@@ -14,14 +14,14 @@ from services.chassis import audit, dead_letters, outbox
 from services.chassis.backbone import Backbone
 from services.chassis.dead_letters import DeadLetter
 from services.chassis.errors import InvalidArgument, NotFound, Unimplemented
-from services.chassis.identity import current_caller
+from services.chassis.identity import Caller, current_caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import PageTokens, page_size
 from services.chassis.wire import from_event
 
 Context = grpc.aio.ServicerContext[Message, Message]
-# (clinic id, request id) -> the newest version of the clinic's data key.
-Rotate = Callable[[UUID, UUID], Awaitable[int]]
+# (caller, request id) -> the newest version of the data key of the caller's clinic.
+Rotate = Callable[[Caller, UUID], Awaitable[int]]
 
 _EVENTS_DEFAULT = 100
 _EVENTS_MOST = 500
@@ -193,8 +193,8 @@ class OperationsServicer(OperationsServiceServicer):
     ) -> pb.RotateKeysResponse:
         if self._rotate is None:
             raise Unimplemented("This service seals nothing")
-        clinic_id = current_caller().clinic
-        version = await self._rotate(clinic_id, parse_id(request.request_id, field="request_id"))
+        request_id = parse_id(request.request_id, field="request_id")
+        version = await self._rotate(current_caller(), request_id)
         return pb.RotateKeysResponse(key_version=version)
 
     async def _letter(self, id: str) -> DeadLetter | None:

@@ -99,7 +99,8 @@ async def compose() -> Service:
                 ),
             ),
             registration(
-                add_OperationsServiceServicer_to_server, OperationsServicer(backbone, page_tokens)
+                add_OperationsServiceServicer_to_server,
+                OperationsServicer(backbone, page_tokens, rotate=keys.rotate),
             ),
         ],
         tasks=backbone.tasks
@@ -112,6 +113,7 @@ async def compose() -> Service:
         },
         ready=backbone.ready | {"keys": keys_open},
         draining=draining,
+        on_denied=backbone.note_denial,
         close=[channel.close, *backbone.close],
     )
 

@@ -9,6 +9,10 @@ from services.conversations.domain.message import Message
 from services.conversations.storage.unit_of_work import Transaction
 from services.conversations.usecases.access import access_conversation
 
+# A response may have 1 MiB; links repeat parts of a body.
+PAGE_BYTES = 300_000
+_FRAME_BYTES = 400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListMessages:
@@ -37,6 +41,16 @@ async def list_messages(tx: Transaction, command: ListMessages) -> Page:
         beyond=command.beyond,
         most=command.page_size + 1,
     )
-    shown = found[: command.page_size]
-    more = len(found) > command.page_size
+    shown = _fitting(found[: command.page_size])
+    more = len(found) > len(shown)
     return Page(shown, shown[-1].sequence if more else None)
+
+
+def _fitting(messages: Sequence[Message]) -> Sequence[Message]:
+    """As many as a response has room for, at least one."""
+    size = 0
+    for count, message in enumerate(messages):
+        size += _FRAME_BYTES + len((message.body or "").encode())
+        if size > PAGE_BYTES and count:
+            return messages[:count]
+    return messages
