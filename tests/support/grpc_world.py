@@ -17,7 +17,7 @@ from uuid import uuid4
 import grpc
 from grpc_tools import protoc
 from joserfc import jws
-from joserfc.jwk import ECKey, OctKey, OKPKey
+from joserfc.jwk import ECKey, OKPKey
 
 from services.chassis.interceptors.authentication import Verifier
 from services.chassis.interceptors.status import DETAILS_KEY, error_info
@@ -120,7 +120,7 @@ class Keys:
 
 def signed(
     claims: Mapping[str, object],
-    key: OKPKey | ECKey | OctKey,
+    key: OKPKey | ECKey,
     *,
     algorithm: str | None = None,
     **header: object,

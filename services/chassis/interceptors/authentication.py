@@ -129,7 +129,10 @@ class Verifier:
     def _read(self, token: str) -> Caller:
         if len(token) > _TOKEN_CHARACTERS:
             raise _Refused("too_long")
-        kid = jws.extract_compact(token.encode()).headers()["kid"]
+        header = jws.extract_compact(token.encode()).headers()
+        if "crit" in header:
+            raise _Refused("critical_header")
+        kid = header["kid"]
         if keys := self._persons.of(kid):
             return self._person(_signed_claims(token, keys))
         if keys := self._machines.of(kid):
