@@ -47,7 +47,7 @@ create table export_conversations (
     export_id uuid not null,
     conversation_id uuid not null,
     profile_id uuid not null,
-    profile_name text,
+    profile_name text not null,
     created_at timestamptz not null,
     archivals jsonb not null,
     messages bigint not null,
@@ -63,8 +63,7 @@ def upgrade() -> None:
     create_replica_tables(_SERVICE)
     execute_all(_TABLES)
     protect(_SERVICE, "exports", app=["select", "insert", "update"], worker=["select", "update"])
-    rights = ["select", "insert", "update", "delete"]
-    protect(_SERVICE, "export_conversations", app=rights)
+    protect(_SERVICE, "export_conversations", app=["select", "insert"], worker=["select", "delete"])
 
 
 def downgrade() -> None:
