@@ -12,7 +12,7 @@ AUDIENCE = "clinic"
 # Whose internal port each service calls.
 PEERS: Mapping[str, tuple[str, ...]] = {
     "directory": ("conversations", "notifications"),
-    "conversations": ("directory",),
+    "conversations": ("directory", "notifications"),
     "notifications": ("directory", "conversations"),
     "export": ("directory", "conversations", "notifications"),
 }

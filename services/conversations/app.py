@@ -28,6 +28,7 @@ from services.chassis.server import registration
 from services.chassis.settings import load
 from services.conversations.api.internal_servicer import ConversationsInternalServicer
 from services.conversations.api.servicer import ConversationsServicer
+from services.conversations.clients.witnesses import WitnessClients
 from services.conversations.settings import PREFIX, Settings
 from services.conversations.storage.archival import Archival
 from services.conversations.storage.names import Name, Names
@@ -53,6 +54,11 @@ async def compose() -> Service:
     channel = open_channel(settings.directory_target, tls=chassis.tls)
     peer = Peer("directory", signer=backbone.signer)
     directory = DirectoryClient(channel, peer)
+    notifications = open_channel(settings.notifications_target, tls=chassis.tls)
+    witnesses = WitnessClients(
+        notifications=(notifications, Peer("notifications", signer=backbone.signer)),
+        directory=(channel, peer),
+    )
     names_wanted, states_changed = Signal(), Signal()
 
     def applied() -> None:
@@ -86,16 +92,14 @@ async def compose() -> Service:
         public=[
             registration(
                 add_ConversationsServiceServicer_to_server,
-                ConversationsServicer(  # type: ignore[abstract]
-                    storage, tail, send_limits(settings), page_tokens
-                ),
+                ConversationsServicer(storage, tail, witnesses, send_limits(settings), page_tokens),
             )
         ],
         internal=[
             registration(
                 add_ConversationsInternalServiceServicer_to_server,
-                ConversationsInternalServicer(  # type: ignore[abstract]
-                    storage, lambda states: apply_messages(replica, states)
+                ConversationsInternalServicer(
+                    storage, witnesses, lambda states: apply_messages(replica, states)
                 ),
             ),
             registration(
@@ -114,7 +118,7 @@ async def compose() -> Service:
         ready=backbone.ready | {"keys": keys_open},
         draining=draining,
         on_denied=backbone.note_denial,
-        close=[channel.close, *backbone.close],
+        close=[channel.close, notifications.close, *backbone.close],
     )
 
 

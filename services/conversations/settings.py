@@ -16,6 +16,7 @@ def _positive(number: float) -> bool:
 class Settings:
     chassis: ChassisSettings
     directory_target: str = setting(help="host:port of the directory's internal services")
+    notifications_target: str = setting(help="host:port of the internal services of notifications")
     master_key_file: Path = setting(
         help="file with the master key, base64 of 32 bytes, that wraps the data keys"
     )

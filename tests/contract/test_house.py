@@ -49,8 +49,8 @@ SHAPE = (
 )
 # RPCs of the contract that this build does not serve; they answer UNIMPLEMENTED. Only shorten it.
 UNIMPLEMENTED = {
-    ConversationsServicer: ("ExplainDelivery",),
-    ConversationsInternalServicer: ("InvestigateDelivery",),
+    ConversationsServicer: (),
+    ConversationsInternalServicer: (),
     DirectoryServicer: (),
     DirectoryInternalServicer: (),
     NotificationsServicer: (),

@@ -7,7 +7,7 @@ The directory is what a test says it is: `StatedDirectory` answers the look-ups 
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,8 @@ from clinic.conversations.v1.conversations_service_pb2_grpc import (
     ConversationsServiceStub,
     add_ConversationsServiceServicer_to_server,
 )
+from clinic.conversations.v1.delivery_cause_pb2 import DeliveryCause
+from clinic.notifications.v1.delivery_pb2 import Delivery
 from services.chassis.clock import system_clock
 from services.chassis.database import Database
 from services.chassis.errors import Unavailable
@@ -57,6 +59,7 @@ class StatedDirectory:
 
     def __init__(self) -> None:
         self.states: dict[tuple[type[State], UUID, UUID], State] = {}
+        self.duplicates: dict[UUID, list[UUID]] = {}
         self.reachable = True
         self.asked = 0
 
@@ -68,6 +71,26 @@ class StatedDirectory:
         if not self.reachable:
             raise Unavailable("The directory is out of reach")
         return self.states.get((kind, clinic_id, id))
+
+
+@dataclass
+class StatedWitnesses:
+    """What a test lets notifications and the directory say of a delivery."""
+
+    directory: StatedDirectory
+
+    async def deliveries(
+        self, clinic_id: UUID, conversation_id: UUID, sequence: int
+    ) -> Sequence[bytes]:
+        if not self.directory.reachable:
+            raise Unavailable("Notifications is out of reach")
+        delivery = Delivery(conversation_id=str(conversation_id), sequence=sequence)
+        return [delivery.SerializeToString()]
+
+    async def likely_duplicates(self, clinic_id: UUID, profile_id: UUID) -> Sequence[UUID]:
+        if not self.directory.reachable:
+            raise Unavailable("The directory is out of reach")
+        return self.directory.duplicates.get(profile_id, [])
 
 
 @dataclass
@@ -163,6 +186,14 @@ class Person:
         )
         unread: int = response.unread_messages
         return unread
+
+    async def explain(self, **request: Any) -> list[str]:
+        """The kinds of the causes, in order."""
+        response = await self._stub().ExplainDelivery(
+            pb.ExplainDeliveryRequest(**request), metadata=self.metadata
+        )
+        kinds = DeliveryCause.Kind
+        return [kinds.Name(cause.kind).removeprefix("KIND_") for cause in response.causes]
 
     @asynccontextmanager
     async def watch(self, resume_token: str = "") -> AsyncIterator[Any]:
@@ -337,8 +368,12 @@ async def conversations_world(
 
         storage = Storage(database, replica, Texts(keys, SEALING_KEY), committed=committed)
         plenty = TokenBucket(rate=1e6, burst=1e6, clock=system_clock)
-        servicer = ConversationsServicer(  # type: ignore[abstract]
-            storage, tail, SendLimits(plenty, plenty), PageTokens(SEALING_KEY)
+        servicer = ConversationsServicer(
+            storage,
+            tail,
+            StatedWitnesses(directory),
+            SendLimits(plenty, plenty),
+            PageTokens(SEALING_KEY),
         )
         signing = Keys(folder, system_clock)
         edge = await stack.enter_async_context(

@@ -11,9 +11,10 @@ from clinic.conversations.v1.conversations_internal_service_pb2_grpc import (
 )
 from clinic.directory.v1.directory_events_pb2 import State
 from services.chassis.identity import current_caller
-from services.conversations.api import convert
+from services.conversations.api import convert, convert_causes
 from services.conversations.storage.unit_of_work import Storage
 from services.conversations.usecases.batch_get_unread import batch_get_unread
+from services.conversations.usecases.explain_delivery import Witnesses, explain_delivery
 from services.conversations.usecases.stream_messages import stream_messages
 
 Context = grpc.aio.ServicerContext[Message, Message]
@@ -23,8 +24,9 @@ Apply = Callable[[Sequence[State]], Awaitable[None]]
 class ConversationsInternalServicer(ConversationsInternalServiceServicer):
     """`clinic.conversations.v1.ConversationsInternalService`."""
 
-    def __init__(self, storage: Storage, apply: Apply) -> None:
+    def __init__(self, storage: Storage, witnesses: Witnesses, apply: Apply) -> None:
         self._storage = storage
+        self._witnesses = witnesses
         self._apply = apply
 
     async def ApplyStates(
@@ -51,3 +53,10 @@ class ConversationsInternalServicer(ConversationsInternalServiceServicer):
                 for person, unread in zip(request.people, numbers, strict=True)
             ]
         )
+
+    async def InvestigateDelivery(
+        self, request: pb.InvestigateDeliveryRequest, context: Context
+    ) -> pb.InvestigateDeliveryResponse:
+        command = convert_causes.to_explain_delivery(request, current_caller())
+        causes = await explain_delivery(command, storage=self._storage, witnesses=self._witnesses)
+        return pb.InvestigateDeliveryResponse(causes=map(convert_causes.from_cause, causes))

@@ -12,10 +12,11 @@ from services.chassis.clock import system_clock
 from services.chassis.identity import current_caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import PageTokens
-from services.conversations.api import convert, convert_watch
+from services.conversations.api import convert, convert_causes, convert_watch
 from services.conversations.storage.tail import Tail
 from services.conversations.storage.unit_of_work import Storage
 from services.conversations.usecases.delete_message import delete_message
+from services.conversations.usecases.explain_delivery import Witnesses, explain_delivery
 from services.conversations.usecases.get_conversation import GetConversation, get_conversation
 from services.conversations.usecases.get_message import GetMessage, get_message
 from services.conversations.usecases.get_unread_summary import (
@@ -40,9 +41,15 @@ class ConversationsServicer(ConversationsServiceServicer):
     """`clinic.conversations.v1.ConversationsService`."""
 
     def __init__(
-        self, storage: Storage, tail: Tail, limits: SendLimits, page_tokens: PageTokens
+        self,
+        storage: Storage,
+        tail: Tail,
+        witnesses: Witnesses,
+        limits: SendLimits,
+        page_tokens: PageTokens,
     ) -> None:
         self._storage = storage
+        self._witnesses = witnesses
         self._tail = tail
         self._limits = limits
         self._tokens = page_tokens
@@ -152,3 +159,10 @@ class ConversationsServicer(ConversationsServiceServicer):
     ) -> pb.ResolveLinkResponse:
         command = convert.to_resolve_link(request, current_caller())
         return convert.from_outcome(await self._storage.run(resolve_link, command))
+
+    async def ExplainDelivery(
+        self, request: pb.ExplainDeliveryRequest, context: Context
+    ) -> pb.ExplainDeliveryResponse:
+        command = convert_causes.to_explain_delivery(request, current_caller())
+        causes = await explain_delivery(command, storage=self._storage, witnesses=self._witnesses)
+        return pb.ExplainDeliveryResponse(causes=map(convert_causes.from_cause, causes))

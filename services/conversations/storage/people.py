@@ -43,6 +43,12 @@ from (select cast(:clinic_id as uuid) as clinic_id, cast(:staff_id as uuid) as s
              cast(:profile_id as uuid) as profile_id) as c
 {PEOPLE_JOINS}
 """)
+_PROFILE_ALONE = text("""
+select clinic.messaging_allowed, true as active, null as deactivation_id,
+    profile.override, profile.merge_id, profile.merged_into, profile.do_not_email
+from replica_profiles as profile join replica_clinics as clinic using (clinic_id)
+where clinic_id = :clinic_id and profile_id = :profile_id
+""")
 _IS_STAFF = text("select 1 from replica_staff where clinic_id = :clinic_id and staff_id = :id")
 # A chain of merges ends at the profile that survives them all (I4).
 _SURVIVOR = text("""
@@ -81,6 +87,16 @@ class PeopleStore:
             {"clinic_id": self._clinic_id, "staff_id": staff_id, "profile_id": profile_id},
         )
         return to_people(found.one())
+
+    async def of_profile(self, profile_id: UUID, *, staff_id: UUID | None) -> People | None:
+        """As `get`; without a staff member, as though an active one asked."""
+        if staff_id is not None:
+            return await self.get(staff_id, profile_id)
+        found = await self._connection.execute(
+            _PROFILE_ALONE, {"clinic_id": self._clinic_id, "profile_id": profile_id}
+        )
+        row = found.one_or_none()
+        return None if row is None else to_people(row)
 
     async def is_staff(self, id: UUID) -> bool:
         parameters = {"clinic_id": self._clinic_id, "id": id}

@@ -1,0 +1,53 @@
+"""What notifications and the directory know of a delivery."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import grpc
+
+from clinic.directory.v1.directory_internal_service_pb2 import (
+    DirectoryInternalServiceListLikelyDuplicatesRequest,
+)
+from clinic.directory.v1.directory_internal_service_pb2_grpc import DirectoryInternalServiceStub
+from clinic.notifications.v1.notifications_internal_service_pb2 import ListDeliveriesRequest
+from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
+    NotificationsInternalServiceStub,
+)
+from services.chassis.client import Peer
+from services.chassis.errors import NotFound
+
+
+class WitnessClients:
+    """Every call raises Unavailable where the other service is out of reach."""
+
+    def __init__(
+        self,
+        *,
+        notifications: tuple[grpc.aio.Channel, Peer],
+        directory: tuple[grpc.aio.Channel, Peer],
+    ) -> None:
+        self._notifications = NotificationsInternalServiceStub(notifications[0])
+        self._notifications_peer = notifications[1]
+        self._directory = DirectoryInternalServiceStub(directory[0])
+        self._directory_peer = directory[1]
+
+    async def deliveries(
+        self, clinic_id: UUID, conversation_id: UUID, sequence: int
+    ) -> Sequence[bytes]:
+        """The ledger's rows of one message, each serialised as it came."""
+        request = ListDeliveriesRequest(conversation_id=str(conversation_id), sequence=sequence)
+        response = await self._notifications_peer.call(
+            self._notifications.ListDeliveries, request, clinic_id=clinic_id
+        )
+        return [delivery.SerializeToString() for delivery in response.deliveries]
+
+    async def likely_duplicates(self, clinic_id: UUID, profile_id: UUID) -> Sequence[UUID]:
+        """Profiles that look like the same person."""
+        request = DirectoryInternalServiceListLikelyDuplicatesRequest(profile_id=str(profile_id))
+        try:
+            response = await self._directory_peer.call(
+                self._directory.ListLikelyDuplicates, request, clinic_id=clinic_id
+            )
+        except NotFound:
+            return []
+        return [UUID(found.profile_id) for found in response.likely_duplicates]

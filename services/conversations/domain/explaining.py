@@ -1,0 +1,74 @@
+"""Why a message did or did not reach somebody, as one ordered list of causes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from services.conversations.domain.conversation import Conversation
+from services.conversations.domain.message import Message
+from services.conversations.domain.people import People, may_see, why_not_send
+from services.messaging_rule import Side, WhyNot
+
+
+class Kind(StrEnum):
+    IN_CONVERSATION = "IN_CONVERSATION"
+    NO_MESSAGE = "NO_MESSAGE"
+    PROFILE_MERGED = "PROFILE_MERGED"
+    STAFF_INACTIVE = "STAFF_INACTIVE"
+    MESSAGING_DISABLED = "MESSAGING_DISABLED"
+    MESSAGING_BLOCKED = "MESSAGING_BLOCKED"
+    RECIPIENT_DO_NOT_EMAIL = "RECIPIENT_DO_NOT_EMAIL"
+    MESSAGE_DELETED = "MESSAGE_DELETED"
+    MESSAGE_READ = "MESSAGE_READ"
+    NOTIFICATION = "NOTIFICATION"
+    NOTIFICATIONS_UNREACHABLE = "NOTIFICATIONS_UNREACHABLE"
+    LIKELY_DUPLICATE = "LIKELY_DUPLICATE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryCause:
+    """`delivery` is a ledger row as notifications tells it, passed on as it is."""
+
+    kind: Kind
+    related_profile_id: UUID | None = None
+    at: datetime | None = None
+    delivery: bytes | None = None
+
+
+def causes_of_people(people: People, survivor_id: UUID | None) -> list[DeliveryCause]:
+    """What the directory says that stands between the clinic and the profile; the first rule."""
+    why = why_not_send(Side.STAFF, people)
+    if why is None:
+        return []
+    related = survivor_id if why is WhyNot.PROFILE_MERGED else None
+    return [DeliveryCause(kind=Kind(why), related_profile_id=related)]
+
+
+def causes_of_message(
+    conversation: Conversation, people: People, message: Message | None
+) -> list[DeliveryCause]:
+    """What the thread itself says of a message; of the thread where it never held one."""
+    if message is None:
+        return [DeliveryCause(kind=Kind.NO_MESSAGE)]
+    causes = []
+    if message.deleted_at is not None:
+        causes.append(DeliveryCause(kind=Kind.MESSAGE_DELETED, at=message.deleted_at))
+    elif may_see(message.sender_side.other, people, last_sequence=conversation.last_sequence):
+        causes.append(DeliveryCause(kind=Kind.IN_CONVERSATION, at=message.sent_at))
+    if message.read_at is not None:
+        causes.append(DeliveryCause(kind=Kind.MESSAGE_READ, at=message.read_at))
+    return causes
+
+
+def causes_of_deliveries(deliveries: Sequence[bytes] | None) -> list[DeliveryCause]:
+    """What became of mail and push; None where notifications could not be asked."""
+    if deliveries is None:
+        return [DeliveryCause(kind=Kind.NOTIFICATIONS_UNREACHABLE)]
+    return [DeliveryCause(kind=Kind.NOTIFICATION, delivery=delivery) for delivery in deliveries]
+
+
+def causes_of_duplicates(profile_ids: Sequence[UUID]) -> list[DeliveryCause]:
+    """Profiles that look like the same person, who may be signed in there instead (R42)."""
+    return [DeliveryCause(kind=Kind.LIKELY_DUPLICATE, related_profile_id=id) for id in profile_ids]
