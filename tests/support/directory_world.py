@@ -238,9 +238,7 @@ async def directory_world(
                 DirectoryInternalServicer(storage, peers, tokens),
             ),
         ]
-        edge = await stack.enter_async_context(
-            serving(keys, doors, on_denied=storage.note_denial)
-        )
+        edge = await stack.enter_async_context(serving(keys, doors, on_denied=storage.note_denial))
         yield DirectoryWorld(
             storage=storage,
             database=database,

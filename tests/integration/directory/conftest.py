@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.directory_world import DirectoryWorld, Person, directory_world
+from tests.support.directory_world import DirectoryWorld, directory_world
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ async def running_world(service_databases, tmp_path_factory) -> AsyncIterator[Di
 
 
 @pytest.fixture
-async def world(running_world) -> DirectoryWorld:
+async def world(running_world):
     for peer in (running_world.conversations, running_world.notifications):
         peer.confirms = True
         peer.told.clear()
@@ -23,6 +23,6 @@ async def world(running_world) -> DirectoryWorld:
 
 
 @pytest.fixture
-async def owner(world) -> Person:
+async def owner(world):
     """The Account Owner of a new clinic."""
     return await world.clinic()
