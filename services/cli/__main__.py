@@ -1,6 +1,7 @@
 """`clinic COMMAND …`, also `python -m services.cli COMMAND …`."""
 
 import asyncio
+import os
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -60,6 +61,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return asyncio.run(run(arguments))
     except Failed as failed:
         print(f"clinic: {failed}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing is left to flush at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130

@@ -19,6 +19,8 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 
 Row: TypeAlias = tuple[str | Text, ...]
 
+_ID_LENGTH = 36
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -58,13 +60,15 @@ def lines(*sentences: str | Text) -> RenderableType:
 
 
 def table(columns: Sequence[str], rows: Iterable[Row], *, empty: str) -> Group:
-    """A table; `empty` is what is said where there are no rows. Ids are never cut."""
+    """A table; `empty` is what is said where there are no rows. No id is cut in two."""
+    cells = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*(plain(cell) if isinstance(cell, str) else cell for cell in row))
-    return Group(shown) if shown.row_count else Group(plain(empty))
+    for place, column in enumerate(columns):
+        longest = max((_longest_word(row[place]) for row in cells), default=0)
+        shown.add_column(column, overflow="fold", min_width=longest)
+    for row in cells:
+        shown.add_row(*row)
+    return Group(shown) if cells else Group(plain(empty))
 
 
 def details(pairs: Iterable[tuple[str, str | Text]]) -> Table:
@@ -77,9 +81,10 @@ def details(pairs: Iterable[tuple[str, str | Text]]) -> Table:
     return shown
 
 
-def named(name: str, id: str) -> Text:
-    """A name with its id below, whole, to copy."""
-    return Text.assemble(plain(name or "(no name yet)"), "\n", (id, "dim"))
+def named(name: str, *ids: str) -> Text:
+    """A name with ids below, whole, to copy."""
+    below = [(f"\n{id}", "dim") for id in ids]
+    return Text.assemble(plain(name or "(no name yet)"), *below)
 
 
 def when(time: Timestamp) -> str:
@@ -93,6 +98,11 @@ def word(enum_name: str, prefix: str) -> str:
     """`STAFF_KIND_PRACTITIONER` as `practitioner`; the zero value as nothing."""
     name = enum_name.removeprefix(prefix)
     return "" if name == "UNSPECIFIED" else name.lower().replace("_", " ")
+
+
+def _longest_word(cell: Text) -> int:
+    """Words longer than an id may be broken."""
+    return max((len(word) for word in cell.plain.split() if len(word) <= _ID_LENGTH), default=0)
 
 
 def _visible(character: str) -> str:

@@ -69,14 +69,14 @@ class Desk:
     `heard`."""
 
     def __init__(self, suite: Suite, *, heard: Callable[[Heard], None] = lambda call: None) -> None:
-        self._suite = suite
+        self.suite = suite
         self._heard = heard
 
     def ops(self, clinic_id: str = "") -> Caller:
-        return self._machine(self._suite.places.ops_key, "support", clinic_id)
+        return self._machine(self.suite.places.ops_key, "support", clinic_id)
 
     def platform(self, clinic_id: str = "") -> Caller:
-        return self._machine(self._suite.places.platform_key, "the platform", clinic_id)
+        return self._machine(self.suite.places.platform_key, "the platform", clinic_id)
 
     def bearer(self, token: str) -> Caller:
         """Somebody who has a token already."""
@@ -90,9 +90,9 @@ class Desk:
         else:
             request.profile_id = person.id
         platform = self.platform(clinic_id)
-        opened = await platform.call(self._suite.directory_internal.OpenSession, request)
+        opened = await platform.call(self.suite.directory_internal.OpenSession, request)
         token = issue(
-            self._suite.places,
+            self.suite.places,
             person=person,
             clinic_id=clinic_id,
             session_id=opened.session.session_id,
@@ -107,11 +107,11 @@ class Desk:
             yield caller
         finally:
             with suppress(Refused):  # It may have ended meanwhile, with the person's leave.
-                await caller.call(self._suite.directory.CloseSession, pb.CloseSessionRequest())
+                await caller.call(self.suite.directory.CloseSession, pb.CloseSessionRequest())
 
     def _machine(self, key: Path, name: str, clinic_id: str) -> Caller:
         try:
-            signer = Signer(key, audience=self._suite.places.audience)
+            signer = Signer(key, audience=self.suite.places.audience)
         except RefusedToStart as error:
             raise Failed(f"{error}. Name the directory of the keys with CLINIC_KEYS.") from error
         return Caller(name, signer.token, clinic_id=clinic_id, heard=self._heard)

@@ -186,7 +186,7 @@ async def merges(session: Session, arguments: Namespace) -> Told:
     request = pb.ListMergesRequest(include_undone=arguments.all, page_size=_PAGE)
     async with session.caller(arguments) as caller:
         answer = await caller.call(session.suite.directory.ListMerges, request)
-    shown = table(("merge", "into", ""), map(_merge_row, answer.merges), empty="No merges.")
+    shown = table(("merge", ""), map(_merge_row, answer.merges), empty="No merges.")
     return Told([as_data(each) for each in answer.merges], shown)
 
 
@@ -236,4 +236,5 @@ def _staff_row(member: staff_member_pb2.StaffMember) -> Row:
 def _merge_row(merge: merge_pb2.Merge) -> Row:
     undone = merge.HasField("unmerge_time")
     note = f"undone {when(merge.unmerge_time)}" if undone else when(merge.merge_time)
-    return (named(merge.merge_id, merge.secondary_profile_id), merge.primary_profile_id, note)
+    ids = (f"{merge.secondary_profile_id} into", merge.primary_profile_id)
+    return (named(merge.merge_id, *ids), note)

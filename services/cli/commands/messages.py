@@ -9,6 +9,7 @@ from rich.text import Text
 from clinic.conversations.v1 import conversation_pb2, message_pb2
 from clinic.conversations.v1 import conversations_service_pb2 as pb
 from services.chassis.ids import uuid7
+from services.cli.actor import all_messages
 from services.cli.failures import Failed
 from services.cli.output import (
     Row,
@@ -151,7 +152,7 @@ async def inbox(session: Session, arguments: Namespace) -> Told:
         badge = await caller.call(stubs.GetUnreadSummary, pb.GetUnreadSummaryRequest())
     rows = [_row(each) for each in listed.conversations]
     more = "The latest 200; --search finds the others." if listed.next_page_token else ""
-    said = f"Unread: {badge.unread_messages} in {badge.unread_conversations} conversations. {more}"
+    said = f"Unread messages: {badge.unread_messages}. {more}"
     shown = table(("conversation", "unread", "latest"), rows, empty="No conversations.")
     data = [as_data(each) for each in listed.conversations]
     return Told({"conversations": data, **as_data(badge)}, Group(shown, plain(said)))
@@ -162,7 +163,7 @@ async def read(session: Session, arguments: Namespace) -> Told:
     async with session.caller(arguments) as caller:
         asked = pb.GetConversationRequest(conversation_id=arguments.conversation)
         conversation = (await caller.call(stubs.GetConversation, asked)).conversation
-        messages = await all_messages(session, caller, arguments.conversation)
+        messages = await all_messages(session.suite, caller, arguments.conversation)
         if messages and not arguments.peek:
             request = pb.MarkConversationReadRequest(
                 conversation_id=arguments.conversation, up_to_sequence=messages[-1].sequence
@@ -174,22 +175,6 @@ async def read(session: Session, arguments: Namespace) -> Told:
         {"conversation": as_data(conversation), "messages": data},
         Group(_described(conversation), *shown),
     )
-
-
-async def all_messages(
-    session: Session, caller: Caller, conversation_id: str
-) -> list[message_pb2.Message]:
-    """Every message of a conversation, the first one first."""
-    messages: list[message_pb2.Message] = []
-    request = pb.ListMessagesRequest(
-        conversation_id=conversation_id, order=pb.MESSAGE_ORDER_OLDEST_FIRST, page_size=_PAGE
-    )
-    while True:
-        page = await caller.call(session.suite.conversations.ListMessages, request)
-        messages.extend(page.messages)
-        if not page.next_page_token:
-            return messages
-        request.page_token = page.next_page_token
 
 
 async def _send(

@@ -8,7 +8,7 @@ from clinic.notifications.v1 import delivery_pb2
 from clinic.notifications.v1 import notifications_internal_service_pb2 as notifications_pb
 from clinic.operations.v1 import operations_service_pb2 as pb
 from services.chassis.ids import uuid7
-from services.cli.failures import Refused
+from services.cli.failures import Failed, Refused
 from services.cli.output import (
     Json,
     Row,
@@ -169,13 +169,15 @@ async def audit(session: Session, arguments: Namespace) -> Told:
     stub = session.suite.operations[arguments.service]
     answer = await ops.call(stub.ListAuditRecords, request)
     rows = [_audit_row(each) for each in answer.audit_records]
-    shown = table(("when", "who", "did", "to"), rows, empty="Nothing is recorded.")
+    shown = table(("when", "what"), rows, empty="Nothing is recorded.")
     more = plain("The latest 200; narrow it with --actor or --object.")
     parts = (shown, more) if answer.next_page_token else (shown,)
     return Told([as_data(each) for each in answer.audit_records], Group(*parts))
 
 
 async def deliveries(session: Session, arguments: Namespace) -> Told:
+    if not arguments.conversation and not arguments.recipient:
+        raise Failed("Say of what: --conversation ID, --recipient ID, or both.")
     request = notifications_pb.ListDeliveriesRequest(
         conversation_id=arguments.conversation,
         recipient_id=arguments.recipient,
@@ -184,7 +186,7 @@ async def deliveries(session: Session, arguments: Namespace) -> Told:
     ops = session.desk.ops(session.clinic_of(arguments))
     answer = await ops.call(session.suite.notifications_internal.ListDeliveries, request)
     rows = [_delivery_row(each) for each in answer.deliveries]
-    shown = table(("message", "to", "by", "state"), rows, empty="No deliveries.")
+    shown = table(("message, recipient", "to", "by", "state"), rows, empty="No deliveries.")
     return Told([as_data(each) for each in answer.deliveries], shown)
 
 
@@ -209,12 +211,10 @@ def _letter_row(letter: pb.DeadLetter) -> Row:
 
 def _audit_row(record: pb.AuditRecord) -> Row:
     denied = record.outcome == pb.AUDIT_OUTCOME_DENIED
-    did = f"{record.action}\nrefused: {record.reason}" if denied else record.action
+    did = f"{record.action}, refused: {record.reason}" if denied else record.action
     return (
         when(record.record_time),
-        record.actor.replace(":", ":\n"),
-        did,
-        named(record.object_type, record.object_id),
+        named(did, f"by {record.actor}", f"to {record.object_type} {record.object_id}"),
     )
 
 
@@ -223,8 +223,8 @@ def _delivery_row(delivery: delivery_pb2.Delivery) -> Row:
     reason = word(delivery_pb2.DeliveryReason.Name(delivery.reason), "DELIVERY_REASON_")
     side = word(delivery_pb2.RecipientSide.Name(delivery.recipient_side), "RECIPIENT_SIDE_")
     return (
-        named(f"message {delivery.sequence}", delivery.conversation_id),
-        named(side, delivery.recipient_id),
+        named(f"message {delivery.sequence}", delivery.conversation_id, delivery.recipient_id),
+        side,
         word(delivery_pb2.Channel.Name(delivery.channel), "CHANNEL_"),
         f"{state} ({reason})" if reason else state,
     )

@@ -5,9 +5,10 @@ from clinic.directory.v1 import directory_service_pb2 as pb
 from clinic.directory.v1 import merge_pb2
 from services.chassis.ids import uuid7
 from services.cli import people
+from services.cli.actor import Actor
 from services.cli.mailbox import Mail
 from services.cli.sessions import profile
-from services.cli.tour.cast import Actor, Cast, Stage, join
+from services.cli.tour.cast import Cast, Stage
 
 NOTE = "Your appointment is on Monday at nine."
 
@@ -28,8 +29,7 @@ async def _write_to_duplicate(
         made = await people.create_profile(
             stage.suite, cast.colleague.caller, name="Nadia Haddad", email=cast.patient.email
         )
-        duplicate = await join(
-            stage,
+        duplicate = await stage.join(
             profile(made.profile_id),
             clinic_id=cast.clinic_id,
             name="the duplicate",
@@ -81,7 +81,7 @@ async def _look_around(
     async with tell.step("Signed in to the first record, she cannot reach it either") as step:
         step.expect_refusal(await cast.patient.cannot_see(id), "CONVERSATION_NOT_FOUND")
         step.expect_refusal(await cast.patient.cannot_read(id), "CONVERSATION_NOT_FOUND")
-        outcome = await cast.patient.follow(mail, meant_for=duplicate.person)
+        outcome = await cast.patient.follow_link(mail.conversation_id, meant_for=duplicate.person)
         step.expect(outcome == "PROFILE_MERGED", "the link of the old mail says: merged")
     async with tell.step("The practitioner still reads it, as archived") as step:
         texts = [each.body for each in await cast.practitioner.messages(id)]
@@ -111,8 +111,7 @@ async def _undo(
         answer = await cast.manager.caller.call(stub, request)
         step.expect(answer.applied, "in force when the call returned")
     async with tell.step("The patient signs in to the second record again") as step:
-        back = await join(
-            stage,
+        back = await stage.join(
             duplicate.person,
             clinic_id=cast.clinic_id,
             name="the patient, there again",

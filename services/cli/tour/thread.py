@@ -4,10 +4,11 @@ from clinic.conversations.v1 import conversation_pb2, message_pb2
 from clinic.directory.v1 import clinic_pb2, profile_pb2, staff_member_pb2
 from clinic.directory.v1 import directory_service_pb2 as pb
 from services.cli import people
+from services.cli.actor import Actor
 from services.cli.mailbox import Mail
 from services.cli.sessions import profile, staff
 from services.cli.suite import Caller
-from services.cli.tour.cast import Actor, Cast, Stage, join
+from services.cli.tour.cast import Cast, Stage
 
 TEXT = (
     "Good morning Nadia,\n\nyour results are in, and all is well 🙂\n"
@@ -30,8 +31,7 @@ async def open_clinic(stage: Stage) -> Cast:
         )
         step.expect(made.staff_member.account_owner, f"{made.clinic.name}, owned by Olivia Grant")
     clinic_id = made.clinic.clinic_id
-    owner = await join(
-        stage,
+    owner = await stage.join(
         staff(made.staff_member.staff_id),
         clinic_id=clinic_id,
         name="the owner",
@@ -71,7 +71,7 @@ async def _hired(
 ) -> Actor:
     email = f"{role.split()[-1]}@clinic.example.test"
     made = await people.create_staff(stage.suite, platform, name=name, email=email, access=access)
-    return await join(stage, staff(made.staff_id), clinic_id=clinic_id, name=role, email=email)
+    return await stage.join(staff(made.staff_id), clinic_id=clinic_id, name=role, email=email)
 
 
 async def _register(stage: Stage, clinic_id: str, by: Actor) -> tuple[Actor, Actor]:
@@ -86,7 +86,7 @@ async def _register(stage: Stage, clinic_id: str, by: Actor) -> tuple[Actor, Act
                 stage.suite, by.caller, name=name, email=email, kind=kind
             )
             who = profile(made.profile_id)
-            registered.append(await join(stage, who, clinic_id=clinic_id, name=role, email=email))
+            registered.append(await stage.join(who, clinic_id=clinic_id, name=role, email=email))
         step.expect(len(registered) == 2, "both can sign in to the patient portal")
     return registered[0], registered[1]
 
@@ -151,8 +151,12 @@ async def write_first(
 async def follow_link(stage: Stage, cast: Cast, mail: Mail) -> None:
     """A link says whom it is for, and nothing else (R15, R42)."""
     async with stage.narrator.step("The patient follows the link and signs in") as step:
-        outcome = await cast.patient.follow(mail, meant_for=cast.patient.person)
+        outcome = await cast.patient.follow_link(
+            mail.conversation_id, meant_for=cast.patient.person
+        )
         step.expect(outcome == "OK", "it is for her")
-        outcome = await cast.contact.follow(mail, meant_for=cast.patient.person)
+        outcome = await cast.contact.follow_link(
+            mail.conversation_id, meant_for=cast.patient.person
+        )
         step.expect(outcome == "WRONG_PROFILE", "her mother, signed in, learns only: not for you")
         step.expect(await cast.patient.badge() == 1, "following a link leaves the message unread")
