@@ -54,6 +54,8 @@ def _load(folder: Path, name: str) -> ModuleType:
     return module
 
 
+echo_pb2: Any
+echo_pb2_grpc: Any
 echo_pb2, echo_pb2_grpc = _compile_echo()
 
 
@@ -149,7 +151,7 @@ async def echo(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any
     return echo_pb2.EchoResponse(text=request.text)
 
 
-class EchoServicer(echo_pb2_grpc.EchoServiceServicer):  # type: ignore[misc, name-defined]
+class EchoServicer(echo_pb2_grpc.EchoServiceServicer):  # type: ignore[misc]
     """Answers every request, of each kind of method, with what `behave` makes of it."""
 
     def __init__(self, behave: Behaviour = echo) -> None:
@@ -169,6 +171,11 @@ class EchoServicer(echo_pb2_grpc.EchoServiceServicer):  # type: ignore[misc, nam
     async def Both(self, request_iterator: Any, context: Any) -> Any:
         async for request in request_iterator:
             yield await self.behave(request, context)
+
+
+def servicer_of(base: type[object], **methods: object) -> object:
+    """A servicer of this generated base that serves these methods only."""
+    return type("Servicer", (base,), methods)()
 
 
 def echo_registration(servicer: object) -> Registration:
@@ -238,10 +245,9 @@ async def serving(
     watch = ErrorInfoWatch()
     built = build_server(
         service="echo",
-        address="127.0.0.1:0",
         registrations=registrations,
         verifier=keys.verifier(),
-        **({"outermost": (watch,)} | options),
+        **({"address": "127.0.0.1:0", "outermost": (watch,)} | options),
     )
     await built.start()
     try:
