@@ -42,6 +42,8 @@ def reset(state: State) -> None:
 
 def show_environment(state: State, service: str) -> None:
     """The settings of a service, for a shell: `eval "$(python -m deploy.local env export)"`."""
+    if not state.directory.exists():
+        sys.exit("Nothing has been started here yet; `make run` does.")
     plan = Blueprint(state, chosen(os.environ), SERVICES, os.environ)
     for name, value in plan.settings(service).items():
         print(f"export {name}={shlex.quote(value)}")

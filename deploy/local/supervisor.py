@@ -31,20 +31,21 @@ class Supervisor:
 
     async def start(self, part: Part, *, within: float = 60.0) -> None:
         """Returns when the part is ready; raises PartFailed when it ends early or takes longer."""
-        keeper = self._keepers[part.name] = _Keeper(part, self._tell)
-        try:
-            async with asyncio.timeout(within):
-                await keeper.ready()
-        except TimeoutError:
-            raise PartFailed(report(part, f"was not ready after {within:g} s")) from None
+        self._keepers[part.name] = _Keeper(part, self._tell)
+        await self.ready(part.name, within=within)
 
     async def again(self, name: str) -> None:
         """Start a part that was ended by term() or kill()."""
         await self.start(self._keepers[name].part)
 
-    async def ready(self, name: str) -> None:
-        """Returns when a part that runs, or is about to be started again, is ready."""
-        await self._keepers[name].ready()
+    async def ready(self, name: str, *, within: float = 60.0) -> None:
+        """As start(), for a part that runs already or is about to be started again."""
+        keeper = self._keepers[name]
+        try:
+            async with asyncio.timeout(within):
+                await keeper.ready()
+        except TimeoutError:
+            raise PartFailed(report(keeper.part, f"was not ready after {within:g} s")) from None
 
     async def kill(self, name: str) -> None:
         """SIGKILL, to the part and to what it started; it stays down."""

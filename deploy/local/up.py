@@ -25,7 +25,9 @@ class Interrupted(Exception):
 
 
 def say(sentence: str) -> None:
-    print(sentence, flush=True)
+    # A terminal that was closed is no reason to leave the parts without a proper end.
+    with suppress(OSError):
+        print(sentence, flush=True)
 
 
 async def up(directory: Path) -> None:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from itertools import takewhile
 from urllib.request import urlopen
 
 import pytest
@@ -41,8 +42,10 @@ class Checkout:
 
 
 def _said_until_ready(terminal):
-    lines = list(iter(terminal.stdout.readline, _LAST_LINE))
-    return "".join(lines)
+    """Everything up to the last line, which it says only when all is ready."""
+    said = list(takewhile(lambda line: line != _LAST_LINE, terminal.stdout))
+    assert terminal.poll() is None, "".join(said)
+    return "".join(said)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,17 @@ def test_a_second_one_is_refused_and_stop_ends_the_first(checkout, terminal):
     assert f"as process {terminal.pid}" in refused.stderr
     assert stopped.stdout == "Stopped.\n"
     assert terminal.wait(5) == 0
+
+
+def test_one_that_was_killed_is_not_in_the_way_of_the_next(checkout, terminal):
+    _said_until_ready(terminal)
+
+    terminal.kill()
+
+    with checkout.up() as again:
+        assert "Ready after" in _said_until_ready(again)
+        again.send_signal(signal.SIGINT)
+        again.stdout.read()
 
 
 def test_it_can_be_interrupted_while_it_starts(checkout, terminal):
