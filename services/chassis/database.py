@@ -73,22 +73,24 @@ class Database:
                 await self._permits.acquire()
         except TimeoutError:
             raise ResourceExhausted("The service is at its limit of transactions") from None
-        task = asyncio.create_task(self._bounded(work, deadline))
-        task.add_done_callback(lambda _: self._permits.release())
-        return await asyncio.shield(task)
-
-    async def _bounded(self, work: Work[T], deadline: float) -> T:
+        ends_at = asyncio.get_running_loop().time() + deadline
+        task = asyncio.create_task(self._repeated(work, ends_at))
+        task.add_done_callback(self._ended)
         try:
-            async with asyncio.timeout(deadline):
-                return await self._repeated(work)
+            async with asyncio.timeout_at(ends_at):
+                return await asyncio.shield(task)
         except TimeoutError:
             raise Unavailable("The database took too long; repeat the call") from None
 
-    async def _repeated(self, work: Work[T]) -> T:
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        self._permits.release()
+        if not task.cancelled():
+            task.exception()  # a caller who is gone cannot look at it
+
+    async def _repeated(self, work: Work[T], ends_at: float) -> T:
         for attempt in range(1, _TRIES + 1):
             try:
-                async with self._engine.connect() as connection, connection.begin():
-                    return await work(connection)
+                return await self._once(work, ends_at)
             except (DBAPIError, psycopg.Error) as error:
                 state = sqlstate(error)
                 if state not in _RETRIED or attempt == _TRIES:
@@ -96,6 +98,15 @@ class Database:
                 log.info("transaction_repeated", sqlstate=state, attempt=attempt)
             await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
         raise AssertionError("the last try returns or raises")
+
+    async def _once(self, work: Work[T], ends_at: float) -> T:
+        # Connecting has its own limit. A cancel in its midst would leave behind a backend that
+        # nobody knows of, so the deadline begins to count for the task once it is connected.
+        async with self._engine.connect() as connection:
+            if asyncio.get_running_loop().time() >= ends_at:
+                raise TimeoutError
+            async with asyncio.timeout_at(ends_at), connection.begin():
+                return await work(connection)
 
     async def check(self) -> None:
         """Raises Unavailable where the database is out of reach."""

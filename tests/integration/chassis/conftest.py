@@ -1,0 +1,59 @@
+"""The tables that every service has, in a database that no other test uses."""
+
+import psycopg
+import pytest
+
+from services.chassis.database import Database
+from tests.support.nats import nats_server
+
+_TABLES = (
+    "outbox, outbox_marks, inbox, dead_letters, sweeps, sweep_tries, requests, audit, data_keys"
+)
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres):
+    """A database as the migrations leave it; its tests use what belongs to the chassis."""
+    return postgres.clone("conversations", label="chassis")
+
+
+@pytest.fixture
+def databases(migrated):
+    with psycopg.connect(migrated.superuser) as connection:
+        for table in _TABLES.split(", "):
+            connection.execute(f"delete from {table}")
+        connection.execute("update outbox_head set last_position = 0, published_position = 0")
+        connection.execute("update outbox_head set relay_owner = null, relay_until = '-infinity'")
+    return migrated
+
+
+@pytest.fixture
+async def app(databases):
+    database = Database(databases.app, size=8, name="chassis test")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def worker(databases):
+    database = Database(databases.worker, size=8, name="chassis test worker")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def look(databases):
+    """Everything there is, as the superuser sees it: `look(query, *parameters)`."""
+
+    def look(query, *parameters):
+        with psycopg.connect(databases.superuser) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    return look
+
+
+@pytest.fixture(scope="session")
+async def broker(tmp_path_factory):
+    """A NATS of these tests alone, because they kill it and take its store away."""
+    async with nats_server(tmp_path_factory.mktemp("chassis-nats")) as server:
+        yield server
