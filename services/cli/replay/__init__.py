@@ -1,0 +1,1 @@
+"""Real people and real words: dialogues spoken by imported people, read back and compared."""
