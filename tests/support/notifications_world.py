@@ -6,8 +6,8 @@ asked for over a real channel. Time passes where a test says so.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +39,7 @@ from deploy.local.mailbox.store import Mail, Mailbox
 from services.chassis.client import Peer, Signer
 from services.chassis.clock import system_clock
 from services.chassis.database import Database
+from services.chassis.errors import Unavailable
 from services.chassis.outbox import Event
 from services.chassis.paging import PageTokens
 from services.chassis.server import registration
@@ -55,9 +56,14 @@ from services.notifications.channels.smtp import SmtpChannel, SmtpServer
 from services.notifications.channels.unsubscribe import UnsubscribeTokens
 from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
-from services.notifications.storage.due import Due, DueDispatch
+from services.notifications.domain.mail import Contents
+from services.notifications.storage.due import ChangedRecipient, Due, DueDispatch
 from services.notifications.storage.unit_of_work import Storage
-from services.notifications.usecases.claim_dispatch import ClaimDispatch
+from services.notifications.usecases.begin_transmission import (
+    BeginTransmission,
+    begin_transmission,
+)
+from services.notifications.usecases.claim_dispatch import ClaimDispatch, claim_dispatch
 from services.notifications.usecases.dispatch_mail import MailWorks, dispatch_mail
 from services.notifications.usecases.reconsider_recipient import (
     ReconsiderRecipient,
@@ -90,10 +96,13 @@ class Details(DirectoryInternalServiceServicer):
         self.cleared: list[tuple[str, str]] = []
         self.sender_name = "Harbour Clinic"
         self.portal = PORTAL
+        self.reachable = True
 
     async def BatchGetDetails(
         self, request: directory_pb.BatchGetDetailsRequest, context: Any
     ) -> directory_pb.BatchGetDetailsResponse:
+        if not self.reachable:
+            raise Unavailable("The directory is out of reach")
         kind = directory_pb.BatchGetDetailsResponse
         return kind(
             clinic_details=kind.ClinicDetails(
@@ -243,6 +252,10 @@ class NotificationsWorld:
         state = await self.tell(a_profile(self.clinic_id, **facts))
         return self._with_address(id_of(state), address)
 
+    def unheard_profile(self) -> UUID:
+        """Somebody whom the directory knows and the replica does not hold yet."""
+        return self._with_address(id_of(self.change(a_profile(self.clinic_id))), None)
+
     async def thread(self) -> Thread:
         """With a staff member who wants mail and a patient."""
         return Thread(self, await self.opted_in(), await self.profile())
@@ -279,12 +292,21 @@ class NotificationsWorld:
         found = await self.due.dispatches(besides=[], most=1_000)
         return [each for each in found if each.clinic_id == self.clinic_id]
 
+    async def claim(self, found: DueDispatch) -> Any:
+        return await self.storage.act(claim_dispatch, claim_of(found))
+
+    async def begin(self, claim: Any) -> Contents | None:
+        return await self.storage.act(begin_transmission, BeginTransmission(claim))
+
     async def reconsider(self) -> None:
         """What a copy of the service does when states have changed."""
-        for changed in await self.due.changed_recipients(most=1_000):
-            if changed.clinic_id == self.clinic_id:
-                command = ReconsiderRecipient(clinic_id=self.clinic_id, recipient=changed.recipient)
-                await self.storage.act(reconsider_recipient, command)
+        for changed in await self.changed():
+            command = ReconsiderRecipient(clinic_id=self.clinic_id, recipient=changed.recipient)
+            await self.storage.act(reconsider_recipient, command)
+
+    async def changed(self) -> Sequence[ChangedRecipient]:
+        found = await self.due.changed_recipients(most=1_000)
+        return [each for each in found if each.clinic_id == self.clinic_id]
 
     def let_pass(self, time: timedelta = LONG) -> None:
         """As if this much time had gone by for everything that waits."""
@@ -324,6 +346,19 @@ class NotificationsWorld:
     def mails(self, person_id: UUID) -> list[Mail]:
         """Those that came for a person, the oldest first."""
         return self.mailbox.list(to=self.address_of(person_id))[::-1]
+
+    def everything_stored(self) -> str:
+        """All rows of all tables, as text."""
+        query = "select table_name from information_schema.tables where table_schema = 'public'"
+        names = [row["table_name"] for row in self._execute(query)]
+        return repr([self._execute(f'select t::text from "{name}" as t') for name in names])
+
+    @contextmanager
+    def mail_server_gone(self) -> Iterator[None]:
+        works, nobody = self.works, SmtpServer(host="127.0.0.1", port=1, sender=SENDER)
+        self.works = replace(works, channel=SmtpChannel(nobody))
+        yield
+        self.works = works
 
     def refuse(self, person_id: UUID, *, code: int) -> None:
         self.faults.set(Fault(self.address_of(person_id), code=code))

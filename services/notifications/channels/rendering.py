@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +21,19 @@ from services.notifications.domain.mail import (
 )
 
 _TEMPLATES = Path(__file__).with_name("templates")
+
+
+class _MailPolicy(EmailPolicy):
+    """Folds all headers but one: a long link would come out as encoded words, which no mail reader
+    undoes before it looks for what to click."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name == "List-Unsubscribe":
+            return f"{name}: {value}\r\n".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+_POLICY = _MailPolicy(linesep="\r\n", max_line_length=78)
 
 
 class Composer:
@@ -50,9 +63,10 @@ class Composer:
             lstrip_blocks=True,
         )
 
-    def compose(self, contents: Contents, addressee: Addressee) -> EmailMessage:
+    def compose(self, contents: Contents, addressee: Addressee) -> bytes:
+        """The mail as it goes over the wire."""
         unsubscribe_url = self._unsubscribe_url(contents)
-        mail = EmailMessage(policy=SMTP)
+        mail = EmailMessage(policy=_POLICY)
         for name, value in self._headers(contents, addressee):
             mail[name] = value
         if unsubscribe_url is not None:
@@ -68,7 +82,7 @@ class Composer:
         }
         mail.set_content(self._render("new_messages.txt", words))
         mail.add_alternative(self._render("new_messages.html", words), subtype="html")
-        return mail
+        return mail.as_bytes()
 
     def _headers(
         self, contents: Contents, addressee: Addressee

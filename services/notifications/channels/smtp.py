@@ -9,8 +9,6 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
 from enum import StrEnum
 
 import aiosmtplib
@@ -70,9 +68,9 @@ class Transmission:
         self._client = client
         self._seconds = seconds
 
-    async def send(self, mail: EmailMessage) -> None:
+    async def send(self, mail: bytes) -> None:
         """Returns once the server has taken it. Raises TryLater, MailRefused or NoAnswer."""
-        data = _LEADING_DOT.sub(b"..", mail.as_bytes(policy=SMTP_POLICY)) + b".\r\n"
+        data = _LEADING_DOT.sub(b"..", mail) + b".\r\n"
         try:
             ready = await self._client.execute_command(b"DATA", timeout=self._seconds)
         except (SMTPException, OSError) as error:
