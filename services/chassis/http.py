@@ -82,7 +82,7 @@ class HttpServer:
             self._server = await asyncio.start_server(
                 self._serve, host.strip("[]"), int(port), limit=_HEAD_BYTES
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             raise RefusedToStart(f"{self._address} cannot be listened on: is it taken?") from error
 
     async def stop(self) -> None:
