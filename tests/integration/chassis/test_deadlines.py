@@ -88,7 +88,7 @@ async def test_a_servicers_own_timeout_is_not_taken_for_the_deadline(keys):
 
 
 @pytest.mark.parametrize(
-    ("given", "least", "most"), [(None, 2.5, 3.0), (2.0, 1.5, 2.0), (60.0, 9.5, 10.0)]
+    ("given", "least", "most"), [(None, 2.5, 3.0), (2.0, 1.5, 2.1), (60.0, 9.5, 10.0)]
 )
 async def test_what_is_left_is_told(keys, given, least, most):
     told: list[float | None] = []
