@@ -242,6 +242,7 @@ set published_position = greatest(published_position, :published),
 where relay_owner = :owner or relay_until < clock_timestamp()
 returning published_position
 """)
+_UNSYNCED = text("set local synchronous_commit = off")
 _RELEASE = text("""
 update outbox_head set published_position = greatest(published_position, :published),
     relay_until = '-infinity' where relay_owner = :owner
@@ -290,7 +291,11 @@ class Relay:
         return self._published > before
 
     async def _leased(self, connection: AsyncConnection) -> Sequence[Event]:
-        """Renew the lease, record what was published, and read on; nothing without the lease."""
+        """Renew the lease, record what was published, and read on; nothing without the lease.
+
+        Not synced to disk: a crash that forgets it publishes again, under the same ids.
+        """
+        await connection.execute(_UNSYNCED)
         parameters = {
             "owner": self._owner,
             "seconds": LEASE_SECONDS,
