@@ -195,14 +195,18 @@ def _clinic_state(clinic_id: UUID) -> directory_events_pb2.State:
 
 
 def _person_state(person: Person) -> directory_events_pb2.State:
-    common = {"clinic_id": str(person.clinic_id), "version": 1, "incarnation": _INCARNATION}
+    clinic_id, id = str(person.clinic_id), str(person.id)
     if person.side is Side.STAFF:
-        staff = directory_events_pb2.StaffState(staff_id=str(person.id), active=True, **common)
+        staff = directory_events_pb2.StaffState(
+            clinic_id=clinic_id, staff_id=id, version=1, incarnation=_INCARNATION, active=True
+        )
         return directory_events_pb2.State(staff=staff)
     profile = directory_events_pb2.ProfileState(
-        profile_id=str(person.id),
+        clinic_id=clinic_id,
+        profile_id=id,
+        version=1,
+        incarnation=_INCARNATION,
         messaging_override=profile_pb2.MESSAGING_OVERRIDE_INHERIT,
-        **common,
     )
     return directory_events_pb2.State(profile=profile)
 

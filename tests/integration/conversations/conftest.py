@@ -16,7 +16,7 @@ async def running_world(service_databases, tmp_path_factory) -> AsyncIterator[Co
 
 
 @pytest.fixture
-async def world(running_world) -> ConversationsWorld:
+async def world(running_world):
     """A clinic of its own, with messaging allowed."""
     running_world.clinic_id = uuid4()
     running_world.directory.reachable = True

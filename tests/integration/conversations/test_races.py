@@ -2,9 +2,12 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
+import grpc
 from sqlalchemy import text
 
 from services.directory_replica.fence import close_fence
@@ -123,7 +126,7 @@ async def test_a_batch_decides_each_member_on_its_own(world):
     await world.update(muted, do_not_email=True)
     id, repeated = threads[1].conversation_id, uuid4()
 
-    results = await asyncio.gather(
+    results: Sequence[Any] = await asyncio.gather(
         doctor.send(threads[0].conversation_id),
         doctor.send(id, "a"),
         doctor.send(id, "same", request_id=repeated),
@@ -164,11 +167,12 @@ async def test_a_start_that_races_with_a_departure_is_refused_or_ends_archived(w
         doctor, patient = await world.staff(), await world.profile()
         state = replace(world.state_of(doctor), active=False, deactivation_id=uuid4())
 
+        start: Any
         start, _ = await asyncio.gather(
             doctor.start(patient), world.tell(state), return_exceptions=True
         )
 
-        if isinstance(start, Exception):
+        if isinstance(start, grpc.aio.AioRpcError):
             assert reason(start) == "CONVERSATION_READ_ONLY"
         else:
             shown = await doctor.get(start.conversation_id)

@@ -242,4 +242,5 @@ async def test_an_older_state_never_replaces_a_newer_one(world, thread):
 def reason_metadata(error):
 
     info = error_info(error)
+    assert info is not None
     return dict(info.metadata)
