@@ -101,8 +101,7 @@ class Details(DirectoryInternalServiceServicer):
     async def BatchGetDetails(
         self, request: directory_pb.BatchGetDetailsRequest, context: Any
     ) -> directory_pb.BatchGetDetailsResponse:
-        if not self.reachable:
-            raise Unavailable("The directory is out of reach")
+        self._check_reachable()
         kind = directory_pb.BatchGetDetailsResponse
         return kind(
             clinic_details=kind.ClinicDetails(
@@ -121,8 +120,13 @@ class Details(DirectoryInternalServiceServicer):
     async def ClearNotificationPreference(
         self, request: directory_pb.ClearNotificationPreferenceRequest, context: Any
     ) -> directory_pb.ClearNotificationPreferenceResponse:
+        self._check_reachable()
         self.cleared.append((request.staff_id, request.request_id))
         return directory_pb.ClearNotificationPreferenceResponse()
+
+    def _check_reachable(self) -> None:
+        if not self.reachable:
+            raise Unavailable("The directory is out of reach")
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,8 @@ class Thread:
 class NotificationsWorld:
     """The service, one clinic, and whom the directory knows there."""
 
+    app: Database
+    worker: Database
     storage: Storage
     replica: Replica
     directory: StatedDirectory
@@ -269,6 +275,13 @@ class NotificationsWorld:
         await self.tell(replace(state, **times))
         return state.session_id
 
+    async def patient_session(self, profile_id: UUID, **facts: Any) -> Any:
+        """The metadata of a signed-in patient's calls."""
+        state = replace(a_session(self.clinic_id, Side.PROFILE, profile_id), **facts)
+        await self.tell(state)
+        claims = {"clinic_id": str(self.clinic_id), "sid": str(state.session_id)}
+        return bearer(self.keys.person(acting=f"profile:{profile_id}", **claims))
+
     async def end(self, session_id: UUID, *, at: datetime, cause: EndCause) -> None:
         await self.update(SessionState, session_id, ended_at=at, end_cause=cause)
 
@@ -315,6 +328,16 @@ class NotificationsWorld:
             " leased_until = leased_until - %(time)s, decided_at = decided_at - %(time)s"
             " where clinic_id = %(clinic)s and state in ('HELD', 'CLAIMED', 'TRANSMITTING')",
             time=time,
+        )
+
+    def has_device(self, id: UUID, profile_id: UUID, *, age: timedelta) -> None:
+        """As a registration would leave it."""
+        self._execute(
+            "insert into devices (clinic_id, id, profile_id, platform, registered_at)"
+            " values (%(clinic)s, %(id)s, %(profile)s, 'FCM', now() - %(age)s)",
+            id=id,
+            profile=profile_id,
+            age=age,
         )
 
     def rows(self, sent: Sent | None = None) -> list[Any]:
@@ -442,6 +465,8 @@ async def notifications_world(
             )
         )
         yield NotificationsWorld(
+            app=app,
+            worker=worker,
             storage=storage,
             replica=replica,
             directory=stated,
