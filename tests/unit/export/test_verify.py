@@ -49,7 +49,7 @@ EXPORT = Export(
     conversations=0,
     messages=0,
 )
-TEXTS = {
+TEXTS: dict[UUID, list[str | None]] = {
     UUID(int=20): ["Zażółć gęślą jaźń\u2028\n=1+1", None, "ok"],
     UUID(int=21): [],
     UUID(int=22): ["\U0001f600 \x07", "bye"],
