@@ -64,7 +64,7 @@ async def compose() -> Service:
         internal=[
             registration(
                 add_DirectoryInternalServiceServicer_to_server,
-                DirectoryInternalServicer(storage, peers, page_tokens),  # type: ignore[abstract]
+                DirectoryInternalServicer(storage, peers, page_tokens),
             ),
             registration(
                 add_OperationsServiceServicer_to_server, OperationsServicer(backbone, page_tokens)

@@ -196,7 +196,7 @@ class DirectoryWorld:
         rows = self.rows(
             "select type, payload from outbox where aggregate_id = %s order by id", UUID(id)
         )
-        kinds = {
+        kinds: dict[str, Any] = {
             "clinic_state": events.ClinicState,
             "staff_state": events.StaffState,
             "profile_state": events.ProfileState,

@@ -12,7 +12,7 @@ from clinic.directory.v1.directory_internal_service_pb2_grpc import (
 from services.chassis.identity import current_caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import PageTokens, page_size
-from services.directory.api import convert, resources
+from services.directory.api import convert, import_parts, resources
 from services.directory.api.fields import request_id_of
 from services.directory.storage.events import to_message
 from services.directory.storage.unit_of_work import Storage
@@ -25,6 +25,7 @@ from services.directory.usecases.confirm import Peers, confirmed
 from services.directory.usecases.create_clinic import create_clinic
 from services.directory.usecases.create_staff_member import create_staff_member
 from services.directory.usecases.get_state import get_state
+from services.directory.usecases.import_profiles import import_profiles
 from services.directory.usecases.list_likely_duplicates import (
     ListLikelyDuplicates,
     list_likely_duplicates,
@@ -66,6 +67,15 @@ class DirectoryInternalServicer(DirectoryInternalServiceServicer):
         command = convert.to_create_staff_member(request, current_caller())
         member = await self._storage.run(create_staff_member, command)
         return pb.CreateStaffMemberResponse(staff_member=resources.from_staff_member(member))
+
+    async def ImportProfiles(
+        self, request_iterator: AsyncIterator[pb.ImportProfilesRequest], context: Context
+    ) -> AsyncIterator[pb.ImportProfilesResponse]:
+        parts = aiter(request_iterator)
+        command = await import_parts.to_import_profiles(parts, current_caller())
+        chunks = import_parts.chunks_of(parts)
+        async for outcome in import_profiles(command, chunks, storage=self._storage):
+            yield import_parts.from_outcome(outcome)
 
     async def OpenSession(
         self, request: pb.OpenSessionRequest, context: Context

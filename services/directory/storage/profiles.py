@@ -117,12 +117,12 @@ class Profiles:
         return [to_profile(row) for row in rows]
 
     async def create(self, profile: Profile) -> None:
-        await self._connection.execute(_CREATE, _parameters(profile))
+        await self._connection.execute(_CREATE, parameters_of(profile))
         await self._say_terms(profile, terms(profile.searchable))
 
     async def save(self, before: Profile, after: Profile) -> Profile:
         """Save a locked profile under its next version."""
-        saved = to_profile((await self._connection.execute(_SAVE, _parameters(after))).one())
+        saved = to_profile((await self._connection.execute(_SAVE, parameters_of(after))).one())
         if after.searchable != before.searchable:
             wanted = terms(after.searchable)
             row = {"clinic_id": after.clinic_id, "id": after.id, "terms": sorted(wanted)}
@@ -190,7 +190,8 @@ def _keys(profile: Profile) -> dict[str, str]:
     }
 
 
-def _parameters(profile: Profile) -> dict[str, object]:
+def parameters_of(profile: Profile) -> dict[str, object]:
+    """The columns of a profile, but its versions."""
     return {
         "clinic_id": profile.clinic_id,
         "id": profile.id,

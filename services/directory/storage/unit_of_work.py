@@ -1,6 +1,7 @@
 """One transaction of this service, and the only door to its stores."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -17,6 +18,7 @@ from services.directory.domain.session import SessionLimits, person_of
 from services.directory.storage import sessions, states
 from services.directory.storage.clinics import Clinics
 from services.directory.storage.events import to_event
+from services.directory.storage.imports import Imports
 from services.directory.storage.merges import Merges
 from services.directory.storage.profiles import Profiles
 from services.directory.storage.sessions import Sessions
@@ -47,6 +49,7 @@ class Transaction:
     profiles: Profiles
     merges: Merges
     sessions: Sessions
+    imports: Imports
     told: list[State] = field(default_factory=list)
 
     async def publish(self, *subjects: Subject) -> Sequence[State]:
@@ -98,6 +101,10 @@ class Outcome(Generic[R]):
     states: Sequence[State]
 
 
+class _Rehearsed(Exception):
+    """Rolls a transaction back that did all it should."""
+
+
 class Storage:
     """Transactions for use cases; `committed` is told after each, for the sequencer."""
 
@@ -116,6 +123,23 @@ class Storage:
         """
         return (await self.run_telling(work, command)).result
 
+    async def run_long(self, work: Callable[[Transaction, C], Awaitable[R]], command: C) -> R:
+        """As `run`, for a machine's work on many rows at once: it has 10 seconds."""
+        return (await self.run_unchecked(work, command, deadline=10.0)).result
+
+    async def rehearse(self, work: Callable[[Transaction, C], Awaitable[R]], command: C) -> R:
+        """As `run_long`, and nothing of it stays."""
+
+        results: list[R] = []
+
+        async def undone(tx: Transaction, command: C) -> R:
+            results.append(await work(tx, command))
+            raise _Rehearsed
+
+        with suppress(_Rehearsed):
+            await self.run_long(undone, command)
+        return results[-1]
+
     async def run_telling(
         self, work: Callable[[Transaction, C], Awaitable[R]], command: C
     ) -> Outcome[R]:
@@ -129,9 +153,13 @@ class Storage:
         return await self.run_unchecked(checked, command)
 
     async def run_unchecked(
-        self, work: Callable[[Transaction, C], Awaitable[R]], command: C
+        self,
+        work: Callable[[Transaction, C], Awaitable[R]],
+        command: C,
+        *,
+        deadline: float = 3.0,
     ) -> Outcome[R]:
-        """As `run_telling`, for work that looks at the caller's session itself."""
+        """As `run_telling`, for machines and work that looks at the caller's session itself."""
         caller = command.caller
         if caller.clinic_id is None:
             raise ClinicRequired("Name the clinic in clinic-id metadata")
@@ -140,7 +168,7 @@ class Storage:
             tx = _transaction(connection, caller, now)
             return Outcome(await work(tx, command), tx.told)
 
-        outcome = await self._database.transact(body, clinics=[caller.clinic])
+        outcome = await self._database.transact(body, clinics=[caller.clinic], deadline=deadline)
         self._committed()
         return outcome
 
@@ -184,6 +212,7 @@ def _transaction(connection: AsyncConnection, caller: Caller, now: datetime) -> 
         profiles=Profiles(connection, clinic_id),
         merges=Merges(connection, clinic_id),
         sessions=Sessions(connection, clinic_id),
+        imports=Imports(connection, clinic_id),
     )
 
 

@@ -52,7 +52,7 @@ async def merge_profiles(tx: Transaction, command: MergeProfiles) -> Merge:
         return await access_merge(tx, earlier)
     check_lives(secondary, chain=await tx.profiles.chain(secondary.id))
     check_mergeable(primary, secondary, chain=await tx.profiles.chain(primary.id))
-    return await _merge(tx, merge_id, primary, secondary)
+    return await merge_locked(tx, merge_id, primary, secondary)
 
 
 async def _refuse_staff(tx: Transaction, command: MergeProfiles) -> None:
@@ -68,7 +68,10 @@ async def _locked(tx: Transaction, command: MergeProfiles) -> tuple[Profile, Pro
     return locked[ids[0]], locked[ids[1]]
 
 
-async def _merge(tx: Transaction, merge_id: UUID, primary: Profile, secondary: Profile) -> Merge:
+async def merge_locked(
+    tx: Transaction, merge_id: UUID, primary: Profile, secondary: Profile
+) -> Merge:
+    """Merge two profiles that are locked and were checked."""
     merge = Merge(
         clinic_id=primary.clinic_id,
         id=merge_id,

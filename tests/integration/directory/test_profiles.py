@@ -1,6 +1,7 @@
 """Profiles: made, changed, found, compared (R3, R5, R41, I30)."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -213,7 +214,8 @@ async def test_search_pages_hold_everybody_once_in_the_order_of_names(world, own
     for number in (3, 1, 5, 2, 4):
         await owner.create_profile(f"Pat {number}")
 
-    pages, token = [], ""
+    pages: list[Any] = []
+    token = ""
     while not pages or token:
         pages.append(await owner.call("SearchProfiles", query="pat", page_size=2, page_token=token))
         token = pages[-1].next_page_token

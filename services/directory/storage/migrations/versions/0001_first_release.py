@@ -146,6 +146,17 @@ create table source_identifiers (
     person_id uuid not null,
     primary key (clinic_id, system, value)
 );
+create table source_links (
+    clinic_id uuid not null,
+    system text not null,
+    value text not null,
+    target text not null,
+    merge_id uuid,
+    primary key (clinic_id, system, value),
+    foreign key (clinic_id, merge_id) references merges (clinic_id, id)
+);
+create index source_links_open_index
+    on source_links (clinic_id, system, value) where merge_id is null;
 """
 
 
@@ -155,7 +166,8 @@ def upgrade() -> None:
     written = ["select", "insert", "update"]
     for table in ("clinics", "staff_members", "profiles", "sessions"):
         protect(_SERVICE, table, app=written, worker=["select"])
-    protect(_SERVICE, "merges", app=written)
+    for table in ("merges", "source_links"):
+        protect(_SERVICE, table, app=written)
     for table in ("staff_emails", "account_owners", "source_identifiers"):
         protect(_SERVICE, table, app=["select", "insert"])
     protect(_SERVICE, "search_terms", app=["select", "insert", "delete"])

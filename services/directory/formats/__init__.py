@@ -1,0 +1,1 @@
+"""Files of other systems, read a row at a time in constant memory."""
