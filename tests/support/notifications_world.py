@@ -137,6 +137,7 @@ class Sent:
     id: UUID
     sequence: int
     sender: Side
+    at: datetime
     event: Event
 
 
@@ -153,15 +154,15 @@ class Thread:
     def message(self, sender: Side = Side.STAFF, *, at: datetime | None = None) -> Sent:
         """The next message; nobody has heard of it yet."""
         self.last_sequence += 1
-        id, sequence = uuid4(), self.last_sequence
+        id, sequence, at = uuid4(), self.last_sequence, at or datetime.now(UTC)
         payload = facts.MessageSent(
             **self._ids(),
             message_id=str(id),
             sequence=sequence,
             sender_side=_SIDES[sender],
-            send_time=at or datetime.now(UTC),
+            send_time=at,
         )
-        return Sent(self, id, sequence, sender, self.event("message_sent", payload))
+        return Sent(self, id, sequence, sender, at, self.event("message_sent", payload))
 
     async def send(self, sender: Side = Side.STAFF, *, at: datetime | None = None) -> Sent:
         sent = self.message(sender, at=at)

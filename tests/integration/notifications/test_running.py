@@ -15,7 +15,10 @@ from services.messaging_rule import Side
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
 from services.notifications.consumers.due_mail import DueMail
+from services.notifications.domain.delivery import Recipient
+from services.notifications.domain.message import Message
 from services.notifications.storage.unit_of_work import CONSUMER
+from services.notifications.usecases.decide_delivery import DecideDelivery, decide_delivery
 from services.notifications.usecases.dispatch_mail import dispatch_mail
 from tests.support.eventually import eventually
 from tests.support.notifications_world import LONG
@@ -123,22 +126,39 @@ async def test_changed_states_are_noticed_without_being_asked(world):
         await eventually(is_cancelled)
 
 
-async def test_a_session_end_that_races_with_the_decision_loses_no_mail(world):
+async def test_a_session_end_that_overtakes_the_decision_loses_no_mail(world):
     await world.clinic(hold=LONG)
     now = datetime.now(UTC)
-    for _ in range(15):
-        thread = await world.thread()
-        session = await world.session(thread.staff_id, opened_at=now - LONG)
-        sent = thread.message(Side.PROFILE, at=now)
+    thread = await world.thread()
+    session = await world.session(thread.staff_id, opened_at=now - LONG)
+    sent = thread.message(Side.PROFILE, at=now)
+    decided, commit = asyncio.Event(), asyncio.Event()
 
-        async def ended(session=session):
-            await world.end(session, at=now - MINUTE, cause=EndCause.LOGOUT)
-            await world.reconsider()
+    async def decide_slowly(tx, command):
+        await decide_delivery(tx, command)
+        decided.set()
+        await commit.wait()
 
-        await asyncio.gather(world.take(sent.event), ended())
-        await world.reconsider()
+    deciding = asyncio.create_task(world.storage.act(decide_slowly, decision_of(sent)))
+    await decided.wait()
+    await world.end(session, at=now - MINUTE, cause=EndCause.LOGOUT)
+    reconsidering = asyncio.create_task(world.reconsider())
+    await asyncio.wait([reconsidering], timeout=0.2)
+    commit.set()
+    await asyncio.gather(deciding, reconsidering)
 
-        assert world.outcome(sent) == "HELD"
+    assert world.outcome(sent) == "HELD"
+
+
+def decision_of(sent):
+    return DecideDelivery(
+        clinic_id=sent.event.clinic_id,
+        event_id=sent.event.event_id,
+        message=Message(
+            id=sent.id, conversation_id=sent.thread.id, sequence=sent.sequence, sent_at=sent.at
+        ),
+        recipient=Recipient(Side.STAFF, sent.thread.staff_id),
+    )
 
 
 async def test_a_burst_that_is_decided_at_once_makes_one_mail(world):
