@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -74,6 +75,9 @@ CUTOFF = timedelta(minutes=6)
 BEFORE = datetime.now(UTC) - timedelta(days=30)
 
 _SIDES = {Side.STAFF: message_pb2.SIDE_STAFF, Side.PROFILE: message_pb2.SIDE_PROFILE}
+# Threads come in the order in which a test makes them.
+_FIRST_THREAD = uuid7().int
+_numbers = count()
 _Response = conversations_pb.StreamMessagesResponse
 
 
@@ -110,7 +114,7 @@ class Thread:
 
     staff_id: UUID
     profile_id: UUID = field(default_factory=uuid4)
-    id: UUID = field(default_factory=uuid7)
+    id: UUID = field(default_factory=lambda: UUID(int=_FIRST_THREAD + next(_numbers)))
     periods: list[_Response.ArchivePeriod] = field(default_factory=list)
     messages: list[message_pb2.Message] = field(default_factory=list)
 
@@ -172,10 +176,10 @@ class Threads(ConversationsInternalServiceServicer):
         self, request: conversations_pb.StreamMessagesRequest, context: Any
     ) -> AsyncIterator[_Response]:
         self.asked.append(request)
-        for count, item in enumerate(self._items(request)):
-            if count == self.breaks_after:
+        for number, item in enumerate(self._items(request)):
+            if number == self.breaks_after:
                 raise Unavailable("cut by the test")
-            if count == self.holds_after:
+            if number == self.holds_after:
                 self.held.set()
                 await self.let_go.wait()
             yield item
