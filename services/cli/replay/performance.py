@@ -20,9 +20,10 @@ from services.cli.sessions import Desk
 
 @dataclass
 class Outcome:
-    """What was done and what differed; `passed_over` counts what of the files was not taken."""
+    """What was done and what differed; `dropped` counts what was left out of the dialogues."""
 
-    passed_over: Counter[str]
+    deceased: int
+    dropped: Counter[str]
     imported: Imported = field(default_factory=Imported)
     dialogues: int = 0
     messages: int = 0
@@ -46,7 +47,7 @@ async def perform(
     desk: Desk, people: People, script: Script, *, at_once: int, show: Show
 ) -> Outcome:
     """Import, replay, read back, compare, merge, compare, un-merge, compare."""
-    outcome = Outcome(people.passed_over + script.dropped)
+    outcome = Outcome(len(people.deceased), script.dropped)
     clinic = await _gather(desk, people, script, outcome, show)
     scenes = population.cast(script.dialogues, clinic)
     show.phase(f"Replaying {len(scenes)} dialogues of {script.turns} messages")
@@ -63,20 +64,26 @@ async def _gather(
     desk: Desk, people: People, script: Script, outcome: Outcome, show: Show
 ) -> Clinic:
     """The clinic with everybody in it."""
-    show.phase(f"Importing {len(people.patients)} patients")
+    show.phase(f"Importing {len(people.resources)} people")
     clinic = await population.open_clinic(desk)
     outcome.imported = await population.import_people(clinic, people)
-    missing = await population.find_patients(clinic, people)
-    refused = outcome.imported.summary.failed
-    if len(missing) != refused:
-        sentence = f"{len(missing)} patients cannot be found, {refused} rows were refused"
-        outcome.differences.append(sentence)
-    show.phase(f"Hiring {len(people.practitioners)} practitioners")
+    show.phase("Signing everybody in")
+    await population.gather(clinic, people)
+    outcome.differences += _import_differences(clinic, people, outcome.imported)
     least = population.least_staff(len(script.dialogues), clinic)
-    further = await population.hire(clinic, people.practitioners, least=least)
-    if further:
-        show.phase(f"… and {further} more, so that each dialogue has its own conversation")
+    if further := await population.hire(clinic, least=least):
+        show.phase(f"{further} more staff, so that each dialogue has its own conversation")
     return clinic
+
+
+def _import_differences(clinic: Clinic, people: People, imported: Imported) -> list[str]:
+    """Everybody who was made is found, but those whom the file itself says to be merged away."""
+    found, summary = len(clinic.staff) + len(clinic.patients), imported.summary
+    made = summary.created - summary.merged
+    differences = [] if found == made else [f"{found} people are found of {made} imported"]
+    living = {actor.email.casefold() for actor in clinic.patients}
+    risen = living & {address.casefold() for address in people.deceased}
+    return [*differences, f"{len(risen)} deceased were imported"] if risen else differences
 
 
 async def _play(

@@ -3,21 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
 from typing import TypeVar
 
 from clinic.directory.v1 import directory_internal_service_pb2 as internal_pb
 from clinic.directory.v1 import directory_service_pb2 as pb
-from clinic.directory.v1 import profile_pb2
+from clinic.directory.v1 import profile_pb2, staff_member_pb2
 from services.chassis.ids import uuid7
 from services.cli import people as making
 from services.cli.actor import Actor, join
 from services.cli.commands.importing import Imported, import_profiles
-from services.cli.failures import Failed, Refused
+from services.cli.failures import Failed
 from services.cli.replay.dialogues import Dialogue
-from services.cli.replay.fhir import Patient, People
+from services.cli.replay.fhir import People
 from services.cli.replay.pairing import pairs, staff_needed
-from services.cli.sessions import Desk, profile, staff
+from services.cli.sessions import Desk, Person, Side, profile, staff
 from services.cli.suite import Caller
 
 T = TypeVar("T")
@@ -81,7 +80,7 @@ async def open_clinic(desk: Desk) -> Clinic:
 
 
 async def import_people(clinic: Clinic, people: People) -> Imported:
-    """The patients, as a FHIR file through ImportProfiles."""
+    """Everybody, as one FHIR file through ImportProfiles."""
     header = internal_pb.ImportProfilesRequest.Header(
         format=internal_pb.IMPORT_FORMAT_FHIR_NDJSON,
         source_system="replay",
@@ -94,52 +93,73 @@ async def import_people(clinic: Clinic, people: People) -> Imported:
     return await import_profiles(clinic.desk.suite, clinic.platform, header=header, chunks=chunks)
 
 
-async def hire(clinic: Clinic, names: Sequence[str], *, least: int) -> int:
-    """Make staff members of these names, and further ones until there are enough; how many
-    further ones it took."""
+async def gather(clinic: Clinic, people: People) -> None:
+    """Find everybody whom the import made, and sign them in."""
+    staff_members = await _imported_staff(clinic, people)
+    clinic.staff.extend(
+        await side_by_side(
+            lambda member: _join(clinic, staff(member.staff_id), member.display_name, member.email),
+            staff_members,
+        )
+    )
+    profiles = await _imported_profiles(clinic, people)
+    clinic.patients.extend(
+        await side_by_side(
+            lambda found: _join(clinic, profile(found.profile_id), found.display_name, found.email),
+            profiles,
+        )
+    )
+    if not clinic.patients:
+        raise Failed("No patient could be imported: `clinic import` tells why, row by row.")
 
-    async def hired(name: str) -> Actor | None:
-        try:
-            made = await making.create_staff(clinic.desk.suite, clinic.platform, name=name)
-        except Refused:
-            return None  # A name that the directory does not take.
-        person = staff(made.staff_id)
-        return await join(clinic.desk, person, clinic_id=clinic.id, name=name, email="")
 
-    found = await side_by_side(hired, names)
-    clinic.staff.extend(actor for actor in found if actor is not None)
+async def hire(clinic: Clinic, *, least: int) -> int:
+    """Make further staff members until there are as many; how many it took."""
+
+    async def hired(number: int) -> Actor:
+        name = f"Practitioner {number}"
+        made = await making.create_staff(clinic.desk.suite, clinic.platform, name=name)
+        return await _join(clinic, staff(made.staff_id), name, "")
+
     missing = max(least - len(clinic.staff), 0)
-    further = await side_by_side(hired, [f"Practitioner {n}" for n in islice(count(1), missing)])
-    clinic.staff.extend(actor for actor in further if actor is not None)
+    clinic.staff.extend(await side_by_side(hired, range(1, missing + 1)))
     return missing
 
 
-async def find_patients(clinic: Clinic, people: People) -> list[Patient]:
-    """Sign in everybody whom the import made; the patients who cannot be found."""
-    wanted = {patient.address.casefold(): patient for patient in people.patients}
+async def _join(clinic: Clinic, person: Person, name: str, email: str) -> Actor:
+    return await join(clinic.desk, person, clinic_id=clinic.id, name=name, email=email)
+
+
+async def _imported_staff(clinic: Clinic, people: People) -> list[staff_member_pb2.StaffMember]:
+    request = pb.ListStaffMembersRequest(page_size=_PAGE)
+    found: list[staff_member_pb2.StaffMember] = []
+    while True:
+        stub = clinic.desk.suite.directory.ListStaffMembers
+        page = await clinic.owner.caller.call(stub, request)
+        found.extend(
+            each
+            for each in page.staff_members
+            if (Side.STAFF, each.email.casefold()) in people.owners
+        )
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def _imported_profiles(clinic: Clinic, people: People) -> list[profile_pb2.Profile]:
+    """In the order of their ids, which is that of the file."""
     found = dict[str, profile_pb2.Profile]()
-    for initial in people.initials():
+    for initial in sorted(people.initials):
         async for each in _search(clinic.owner, initial):
-            if each.email.casefold() in wanted:
-                found[each.email.casefold()] = each
-        if len(found) == len(wanted):
-            break
-
-    async def joined(each: profile_pb2.Profile) -> Actor:
-        who, name = profile(each.profile_id), each.display_name
-        return await join(clinic.desk, who, clinic_id=clinic.id, name=name, email=each.email)
-
-    ordered = [found[address] for address in wanted if address in found]
-    if not ordered:
-        raise Failed("None of the patients could be imported: see `clinic import` for the reasons.")
-    clinic.patients.extend(await side_by_side(joined, ordered))
-    return [patient for address, patient in wanted.items() if address not in found]
+            if (Side.PROFILE, each.email.casefold()) in people.owners:
+                found[each.profile_id] = each
+    return [found[id] for id in sorted(found)]
 
 
-async def _search(caller: Actor, query: str) -> AsyncIterator[profile_pb2.Profile]:
+async def _search(actor: Actor, query: str) -> AsyncIterator[profile_pb2.Profile]:
     request = pb.SearchProfilesRequest(query=query, page_size=_PAGE)
     while True:
-        page = await caller.caller.call(caller.suite.directory.SearchProfiles, request)
+        page = await actor.caller.call(actor.suite.directory.SearchProfiles, request)
         for result in page.results:
             yield result.profile
         if not page.next_page_token:

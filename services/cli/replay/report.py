@@ -1,10 +1,12 @@
 """A replay's outcome as data, as a table and as one sentence."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from rich.console import Group
 
-from services.cli.output import Json, Told, details, plain
+from clinic.directory.v1 import directory_internal_service_pb2 as pb
+from services.cli.output import Json, Told, details, plain, word
 from services.cli.replay.numbers import milliseconds
 from services.cli.replay.performance import Outcome
 
@@ -47,17 +49,28 @@ def verdict(outcome: Outcome) -> str:
 
 def _numbers(outcome: Outcome) -> Iterator[tuple[str, str]]:
     summary, measured = outcome.imported.summary, outcome.measured
-    yield "patients imported", f"{summary.created} of {summary.rows}"
-    for what, number in sorted(outcome.passed_over.items()):
-        if number:
-            yield f"left out: {what}", str(number)
+    yield "people imported", f"{summary.created} of {summary.rows}"
+    skipped = f"{summary.skipped}, of whom {outcome.deceased} are deceased"
+    yield "people skipped", skipped
     if summary.failed:
-        yield "left out: rows that the directory refused", str(summary.failed)
+        yield "people refused", f"{summary.failed}: {_reasons(outcome)}"
+    if summary.merged:
+        yield "merged by the file", str(summary.merged)
+    for what, number in sorted(outcome.dropped.items()):
+        if number:
+            yield f"dropped: {what}", str(number)
     yield "dialogues", str(outcome.dialogues)
     yield "messages", str(outcome.messages)
-    yield "messages a second", f"{measured.messages_a_second:.1f} over {measured.seconds:.1f} s"
+    rate = f"{measured.messages_a_second:.1f} over {measured.seconds:.1f} s"
+    yield "messages a second", f"{rate}, each staff message waiting for its mail"
     sends, mails = measured.sends, measured.mails
     yield "SendMessage", f"p50 {milliseconds(sends, 0.5)}, p99 {milliseconds(sends, 0.99)}"
     yield "from send to mail", f"p50 {milliseconds(mails, 0.5)}, p99 {milliseconds(mails, 0.99)}"
     yield "mails to patients", f"{outcome.mails} for {outcome.staff_messages} staff messages"
     yield "merges", f"{outcome.merges}, of which {outcome.unmerges} were undone"
+
+
+def _reasons(outcome: Outcome) -> str:
+    reasons = Counter(pb.ImportRowReason.Name(each.reason) for each in outcome.imported.errors)
+    words = ((word(name, "IMPORT_ROW_REASON_"), times) for name, times in reasons.items())
+    return ", ".join(f"{reason} ({times})" for reason, times in words)
