@@ -77,6 +77,7 @@ def _own(service: str, keys: Path, ports: Ports) -> dict[str, str]:
         "SMTP_HOST": HOST,
         "SMTP_PORT": str(ports["mailbox-smtp"]),
         "MAIL_FROM": "Clinic messages <messages@clinic.localhost>",
+        "PUBLIC_URL": f"http://{ports.address('notifications-http')}",
     }
     files = {"DIRECTORY": str(keys.parent / "exports")}
     return {"conversations": master_key, "export": files, "notifications": mail}.get(service, {})
