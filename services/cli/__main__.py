@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-from services.cli.commands import accounts, clinic, demos, importing, messages, ops
+from services.cli.commands import accounts, clinic, demos, exports, importing, messages, ops
 from services.cli.failures import Failed
 from services.cli.output import tell
 from services.cli.parsing import epilog
@@ -20,7 +20,7 @@ _EXAMPLES = (
 )
 _PLACES = """
 The suite is the one that `make run` started here, or the one that these variables name:
-  CLINIC_DIRECTORY_TARGET, CLINIC_CONVERSATIONS_TARGET, CLINIC_EXPORT_TARGET   host:port
+  CLINIC_DIRECTORY_TARGET, CLINIC_CONVERSATIONS_TARGET            host:port
   CLINIC_DIRECTORY_INTERNAL_TARGET and the like                                internal ports
   CLINIC_KEYS                      directory of issuer.jwk, ops-dev.jwk, platform-gateway.jwk
   CLINIC_TOKEN_ISSUER, CLINIC_TOKEN_AUDIENCE, CLINIC_MAILBOX
@@ -42,7 +42,7 @@ def build_parser() -> ArgumentParser:
     messages.add(commands)
     clinic.add(commands)
     importing.add(commands)
-    ops.add(commands)
+    exports.add(ops.add(commands))
     demos.add(commands)
     return parser
 

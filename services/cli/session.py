@@ -6,12 +6,13 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import cached_property
 from typing import TypeAlias
 
-from services.cli import places
 from services.cli.demo_clinic import DemoClinic
 from services.cli.failures import Failed
 from services.cli.output import Told
+from services.cli.places import find
 from services.cli.sessions import Desk, Person, Side, parse_person
 from services.cli.suite import Caller, Suite
 
@@ -19,22 +20,36 @@ Run: TypeAlias = "Callable[[Session, Namespace], Awaitable[Told]]"
 
 
 class Session:
-    """One run of the command."""
+    """One run of the command. The suite is looked for when it is first needed."""
 
-    def __init__(self, suite: Suite, *, environ: Mapping[str, str]) -> None:
-        self.suite = suite
-        self.desk = Desk(suite)
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.places = find(environ)
         self._environ = environ
+        self._suite: Suite | None = None
+
+    @property
+    def suite(self) -> Suite:
+        if self._suite is None:
+            self._suite = Suite(self.places)
+        return self._suite
+
+    @cached_property
+    def desk(self) -> Desk:
+        return Desk(self.suite)
+
+    async def close(self) -> None:
+        if self._suite is not None:
+            await self._suite.close()
 
     def remembered(self) -> DemoClinic | None:
         """The demo clinic, if one was made here."""
         try:
-            return DemoClinic(**json.loads(self.suite.places.memory.read_text()))
+            return DemoClinic(**json.loads(self.places.memory.read_text()))
         except FileNotFoundError:
             return None
 
     def remember(self, demo: DemoClinic) -> None:
-        self.suite.places.memory.write_text(json.dumps(asdict(demo), indent=2))
+        self.places.memory.write_text(json.dumps(asdict(demo), indent=2))
 
     def clinic_of(self, arguments: Namespace) -> str:
         """--clinic, else CLINIC_ID, else the demo clinic. Raises Failed."""
@@ -76,8 +91,8 @@ class Session:
 @asynccontextmanager
 async def opened() -> AsyncIterator[Session]:
     """The session of a process, by its environment."""
-    suite = Suite(places.find(os.environ))
+    session = Session(os.environ)
     try:
-        yield Session(suite, environ=os.environ)
+        yield session
     finally:
-        await suite.close()
+        await session.close()

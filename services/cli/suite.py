@@ -16,13 +16,13 @@ from clinic.conversations.v1.conversations_internal_service_pb2_grpc import (
 from clinic.conversations.v1.conversations_service_pb2_grpc import ConversationsServiceStub
 from clinic.directory.v1.directory_internal_service_pb2_grpc import DirectoryInternalServiceStub
 from clinic.directory.v1.directory_service_pb2_grpc import DirectoryServiceStub
-from clinic.export.v1.export_service_pb2_grpc import ExportServiceStub
+from clinic.export.v1.export_internal_service_pb2_grpc import ExportInternalServiceStub
 from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
     NotificationsInternalServiceStub,
 )
 from clinic.operations.v1.operations_service_pb2_grpc import OperationsServiceStub
 from services.chassis.client import open_channel
-from services.cli.failures import Refused, refusal
+from services.cli.failures import Failed, Refused, refusal
 from services.cli.places import SERVICES, Places
 
 Request = TypeVar("Request", bound=Message)
@@ -37,18 +37,26 @@ _PAUSE_MOST_SECONDS = 2.0
 
 
 class Suite:
-    """Stubs of every service; a connection is made by the first call."""
+    """Stubs of every service; a connection is made by the first call.
+
+    Raises Failed where no service is named.
+    """
 
     def __init__(self, places: Places) -> None:
+        if not places.public and not places.internal:
+            raise Failed(
+                "The suite is not running here. Start it with `make run`, or name another one with "
+                "CLINIC_DIRECTORY_TARGET=<host:port> and the like; `clinic --help` lists them."
+            )
         self.places = places
         public, internal = self._open(places.public), self._open(places.internal)
         self._channels = [*public.values(), *internal.values()]
         self.directory = DirectoryServiceStub(public["directory"])
         self.conversations = ConversationsServiceStub(public["conversations"])
-        self.export = ExportServiceStub(public["export"])
         self.directory_internal = DirectoryInternalServiceStub(internal["directory"])
         self.conversations_internal = ConversationsInternalServiceStub(internal["conversations"])
         self.notifications_internal = NotificationsInternalServiceStub(internal["notifications"])
+        self.export_internal = ExportInternalServiceStub(internal["export"])
         self.operations = {name: OperationsServiceStub(internal[name]) for name in SERVICES}
 
     def _open(self, targets: Mapping[str, str]) -> dict[str, grpc.aio.Channel]:
@@ -119,21 +127,36 @@ class Caller:
             return refused
         return None
 
-    async def stream(
+    async def upload(
         self,
         method: grpc.aio.StreamStreamMultiCallable[Request, Response],
         requests: Iterable[Request],
     ) -> AsyncIterator[Response]:
         """Send all of the requests while reading the responses. Raises Refused."""
-        began, name = time.perf_counter(), "a stream"
 
         async def sent() -> AsyncIterator[Request]:
-            nonlocal name
             for request in requests:
-                name = method_of(request)
                 yield request
 
         call = method(sent(), metadata=self.metadata())
+        async for response in self._responses("the upload", call):
+            yield response
+
+    async def download(
+        self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request
+    ) -> AsyncIterator[Response]:
+        """The responses of a stream, to its end. Raises Refused."""
+        call = method(request, metadata=self.metadata())
+        async for response in self._responses(method_of(request), call):
+            yield response
+
+    async def _responses(
+        self,
+        name: str,
+        call: grpc.aio.StreamStreamCall[Request, Response]
+        | grpc.aio.UnaryStreamCall[Request, Response],
+    ) -> AsyncIterator[Response]:
+        began = time.perf_counter()
         try:
             async for response in call:
                 yield response

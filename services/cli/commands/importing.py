@@ -75,7 +75,7 @@ async def import_profiles(
     """Stream a file to the directory. Raises Failed where it ended without its summary."""
     imported, complete = Imported(), False
     stub = suite.directory_internal.ImportProfiles
-    async for answer in platform.stream(stub, _requests(header, chunks)):
+    async for answer in platform.upload(stub, _requests(header, chunks)):
         if answer.WhichOneof("outcome") == "summary":
             imported.summary.CopyFrom(answer.summary)
             complete = True

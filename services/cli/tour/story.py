@@ -5,7 +5,7 @@ from rich.text import Text
 from services.cli.mailbox import Mailbox
 from services.cli.sessions import Desk
 from services.cli.suite import Suite
-from services.cli.tour import leaving, merging, replies, thread
+from services.cli.tour import exporting, leaving, merging, replies, thread
 from services.cli.tour.cast import Stage
 from services.cli.tour.telling import Narrator, Show, StoryEnded
 
@@ -33,3 +33,4 @@ async def _play(stage: Stage) -> None:
     await replies.keep_out(stage, cast, id)
     await merging.merge_and_undo(stage, cast)
     await leaving.leave(stage, cast, id)
+    await exporting.hand_over(stage, cast)
