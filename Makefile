@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 PROTOS := $(shell find protos -name '*.proto' -o -name 'buf*.yaml' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo stop reset test faults check format lint types imports protos-check lock
+.PHONY: help run demo stop reset test faults bench check format lint types imports protos-check lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -34,6 +34,9 @@ test: gen/.ok ## Every test, on throw-away servers
 
 faults: gen/.ok ## Only the tests that kill, pause and cut
 	$(BIN)/pytest tests/faults
+
+bench: gen/.ok ## The figures of conversations, with their calibration; about ten minutes
+	$(RUN) -m tests.load.bench
 
 check: lint types imports protos-check ## All that can be said without running it
 

@@ -22,6 +22,7 @@ from clinic.conversations.v1.conversations_service_pb2_grpc import Conversations
 Metadata = tuple[tuple[str, str], ...]
 Call = Callable[[Any, str, Metadata], Awaitable[object]]
 
+_ECHO = b"\n\x01x"  # EchoRequest(text="x")
 _BODY = "Please take the tablets twice a day, with a glass of water, and write again on Friday. "
 
 
@@ -38,12 +39,24 @@ class Job:
 
 @dataclass(slots=True)
 class Measured:
-    """Latencies in milliseconds, of the calls that ended within the measured time."""
+    """Latencies in milliseconds, of the calls that began within the measured time.
+
+    `begun` says when the send of a conversation and sequence began, in seconds of the wall clock.
+    """
 
     calls: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    begun: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        return self.calls / self.seconds
+
+    def at(self, share: float) -> float:
+        """The latency that this share of the calls was not above."""
+        return percentile(self.latencies, share)
 
 
 async def send(stub: Any, conversation: str, metadata: Metadata) -> object:
@@ -73,14 +86,11 @@ async def unread(stub: Any, conversation: str, metadata: Metadata) -> object:
     return answer
 
 
-async def null(stub: Any, conversation: str, metadata: Metadata) -> object:
-    """Through every step of the server and refused by the first line of the servicer."""
-    request = pb.ResolveLinkRequest(conversation_id="-", profile_id="-")
-    try:
-        await stub.ResolveLink(request, metadata=metadata, timeout=10)
-    except grpc.aio.AioRpcError as error:
-        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    return None
+async def null(channel: Any, conversation: str, metadata: Metadata) -> object:
+    """A call of a server that does nothing, bare or behind the steps of ours."""
+    echo = channel.unary_unary("/clinic.tests.v1.EchoService/Unary")
+    answer: object = await echo(_ECHO, metadata=metadata, timeout=10)
+    return answer
 
 
 CALLS: dict[str, Call] = {
@@ -95,7 +105,9 @@ CALLS: dict[str, Call] = {
 async def run(job: Job) -> Measured:
     """Keep `in_flight` calls going; at `rate` a second where one is given."""
     channels = [grpc.aio.insecure_channel(target) for target in job.targets]
-    stubs = cycle([ConversationsServiceStub(channel) for channel in channels])
+    stubs = cycle(
+        channels if job.kind == "null" else [ConversationsServiceStub(c) for c in channels]
+    )
     places = cycle(job.places)
     measured = Measured()
     began = time.perf_counter()
@@ -135,8 +147,9 @@ async def _one(
 ) -> None:
     token, conversation = place
     metadata = (("authorization", f"Bearer {token}"),)
+    begun = time.time()
     try:
-        await CALLS[kind](stub, conversation, metadata)
+        answer = await CALLS[kind](stub, conversation, metadata)
     except grpc.aio.AioRpcError as error:
         name = error.code().name
         measured.errors[name] = measured.errors.get(name, 0) + 1
@@ -144,6 +157,10 @@ async def _one(
     if sent >= start:
         measured.calls += 1
         measured.latencies.append((time.perf_counter() - sent) * 1e3)
+    if kind == "send":
+        assert isinstance(answer, pb.SendMessageResponse)
+        key = f"{answer.message.conversation_id}/{answer.message.sequence}"
+        measured.begun[key] = begun
 
 
 def main() -> None:
@@ -157,6 +174,7 @@ async def load(job: Job) -> Measured:
         *(sys.executable, "-m", "tests.load.client"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        limit=2**26,
     )
     out, _ = await process.communicate(json.dumps(asdict(job)).encode() + b"\n")
     given: dict[str, Any] = json.loads(out)

@@ -37,6 +37,7 @@ from services.conversations.storage.texts import Texts
 from services.messaging_rule import Side
 
 _INCARNATION = "00000000-0000-7000-8000-000000000000"
+_STATES_MOST = 200
 _BODY = "How are you feeling since the new dose? Please tell me about the nights as well."
 
 
@@ -88,19 +89,19 @@ class Seeder:
             clinic_id = uuid7()
             staff = [_person(Side.STAFF, clinic_id) for _ in range(staff_each)]
             profiles = [_person(Side.PROFILE, clinic_id) for _ in range(profiles_each)]
-            await self._apply(clinic_id, [_clinic_state(clinic_id)])
+            await self.apply(clinic_id, [_clinic_state(clinic_id)])
             for people in (staff, profiles):
-                for start in range(0, len(people), 500):
-                    part = people[start : start + 500]
-                    await self._apply(clinic_id, [_person_state(person) for person in part])
-                    await self._apply(clinic_id, [_session_state(person) for person in part])
+                for start in range(0, len(people), _STATES_MOST):
+                    part = people[start : start + _STATES_MOST]
+                    await self.apply(clinic_id, [_person_state(person) for person in part])
+                    await self.apply(clinic_id, [_session_state(person) for person in part])
             threads += [
                 Thread(uuid7(), staff[n % staff_each], profile)
                 for n, profile in enumerate(profiles)
             ]
         return threads
 
-    async def _apply(self, clinic_id: UUID, states: Sequence[directory_events_pb2.State]) -> None:
+    async def apply(self, clinic_id: UUID, states: Sequence[directory_events_pb2.State]) -> None:
         """As the directory does, to both services that hold a replica for sends."""
         metadata = (
             ("authorization", f"Bearer {self._signer.token()}"),
@@ -223,3 +224,12 @@ def _session_state(person: Person) -> directory_events_pb2.State:
     )
     setattr(state, f"{person.side}_id", str(person.id))
     return directory_events_pb2.State(session=state)
+
+
+def departure(person: Person, gone: bool) -> directory_events_pb2.State:
+    """A staff member who leaves, or comes back."""
+    state = _person_state(person)
+    state.staff.version = 2 if gone else 3
+    state.staff.active = not gone
+    state.staff.deactivation_id = str(uuid7()) if gone else ""
+    return state

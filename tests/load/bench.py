@@ -1,0 +1,321 @@
+"""`make bench`: the figures of conversations, with their calibration in the same run.
+
+Starts a suite of its own with two processes of conversations, fills it with 1,000,000 messages in
+20,000 threads of 50 clinics, makes load from other processes, prints a table and writes
+build/bench.json. Every ratio is taken inside the run; the machine is shared by everything.
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import nats
+import psycopg
+
+from deploy.local.stack import Stack
+from tests.load.client import Job, Measured, load, percentile
+from tests.load.null_call import Server
+from tests.load.seed import Seeder, Thread, departure
+from tests.load.watchers import Watchers, Watching
+from tests.support.eventually import eventually
+
+REPORT = Path("build/bench.json")
+UNLIMITED = {
+    "CONVERSATIONS_SEND_RATE_ACTOR": "1e6",
+    "CONVERSATIONS_SEND_BURST_ACTOR": "1e6",
+    "CONVERSATIONS_SEND_RATE_CLINIC": "1e6",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    name: str
+    value: float
+    unit: str
+    bound: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, name: str, value: float, unit: str, bound: str = "") -> None:
+        figure = Figure(name, round(value, 3), unit, bound)
+        self.figures.append(figure)
+        print(f"{name:28} {figure.value:>10} {unit:12} {bound}", flush=True)
+
+    def write(self) -> None:
+        REPORT.parent.mkdir(exist_ok=True)
+        rows = [{"name": f.name, "value": f.value, "unit": f.unit} for f in self.figures]
+        REPORT.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much; the defaults are the figures' own."""
+
+    clinics: int = 50
+    threads_each: int = 400
+    messages_each: int = 50
+    inbox: int = 2_000
+    departing: int = 10_000
+    seconds: float = 6.0
+    sustained: float = 60.0
+    rounds: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One run: the stack, its second process, and what was put into it."""
+
+    stack: Stack
+    second: str
+    seeder: Seeder
+    scale: Scale
+    report: Report
+
+    @property
+    def targets(self) -> list[str]:
+        return [self.stack.address("conversations"), self.stack.address(self.second)]
+
+    def places(self, threads: Sequence[Thread]) -> list[tuple[str, str]]:
+        return [(self.seeder.token(thread.staff), str(thread.id)) for thread in threads]
+
+    async def measure(
+        self, kind: str, threads: Sequence[Thread], *, in_flight: int, one: bool = False
+    ) -> Measured:
+        targets = self.targets[:1] if one else self.targets
+        places = self.places(threads)
+        return await load(Job(targets, kind, in_flight, self.scale.seconds, places))
+
+
+async def null_rate(kind: str, in_flight: int, seconds: float, processes: int) -> Measured:
+    """Null calls, spread over processes of a server that does nothing."""
+    servers = [await Server.start(kind) for _ in range(processes)]
+    told = [(await server.line()).split() for server in servers]
+    jobs = [
+        load(
+            Job([f"127.0.0.1:{port}"], "null", in_flight // processes or 1, seconds, [(token, "")])
+        )
+        for port, token in told
+    ]
+    parts = await asyncio.gather(*jobs)
+    for server in servers:
+        await server.stop()
+    return Measured(
+        calls=sum(part.calls for part in parts),
+        seconds=seconds,
+        latencies=[latency for part in parts for latency in part.latencies],
+    )
+
+
+def raw_commits(stack: Stack, seconds: float) -> list[float]:
+    """Milliseconds of one INSERT and its commit, one after the other."""
+    took = []
+    url = stack.superuser_url("conversations")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create table if not exists raw_commits (id bigserial, body text)")
+        end = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < end:
+            connection.execute("insert into raw_commits (body) values ('x')")
+            took.append((time.perf_counter() - began) * 1e3)
+        connection.execute("drop table raw_commits")
+    return took
+
+
+async def acked_publishes(stack: Stack, seconds: float) -> float:
+    """JetStream publishes a second, each acknowledged, one after the other."""
+    client = await nats.connect(stack.nats_url())
+    jetstream = client.jetstream()
+    await jetstream.add_stream(name="BENCH", subjects=["bench.>"])
+    count, end = 0, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        await jetstream.publish("bench.x", b"x" * 300)
+        count += 1
+    await jetstream.delete_stream("BENCH")
+    await client.close()
+    return count / seconds
+
+
+async def calibrate(bench: Bench) -> tuple[float, float, float]:
+    """The null call's p50 at 1 in flight, its rate at 64 with two processes, a raw commit's p50."""
+    seconds = bench.scale.seconds
+    bare = await null_rate("bare", 16, seconds, 1)
+    ours = await null_rate("ours", 16, seconds, 1)
+    alone = await null_rate("ours", 1, seconds, 1)
+    wide = await null_rate("ours", 64, seconds, 2)
+    commits = raw_commits(bench.stack, 3.0)
+    add = bench.report.add
+    add("null_vs_bare_ratio", ours.rate / bare.rate, "ratio", ">= 0.6")
+    add("null_p50_ms_1", alone.at(0.5), "ms")
+    add("null_per_s_64_x2", wide.rate, "per s")
+    add("raw_commit_p50_ms", percentile(commits, 0.5), "ms")
+    add("acked_publishes_per_s", await acked_publishes(bench.stack, 3.0), "per s")
+    return alone.at(0.5), wide.rate, percentile(commits, 0.5)
+
+
+async def send_rate(bench: Bench, threads: Sequence[Thread]) -> float:
+    """Sends accepted a second with 64 in flight and two processes; median of the rounds."""
+    rates = []
+    for _ in range(bench.scale.rounds):
+        measured = await bench.measure("send", threads, in_flight=64)
+        assert not measured.errors, measured.errors
+        rates.append(measured.rate)
+    return median(rates)
+
+
+async def sustained(bench: Bench, threads: Sequence[Thread]) -> None:
+    """Sends held for a minute with 50 watches open; the backlog of events at the end."""
+    watched = [bench.seeder.token(thread.profile) for thread in threads[:50]]
+    watchers = await Watchers.open(Watching(bench.targets[0], watched))
+    job = Job(bench.targets, "send", 64, bench.scale.sustained, bench.places(threads))
+    measured = await load(job)
+    waiting = _unpublished(bench.stack)
+    await watchers.seen()
+    bench.report.add("send_sustained_per_s", measured.rate, "per s", ">= 400")
+    bench.report.add("send_sustained_p99_ms", measured.at(0.99), "ms")
+    bench.report.add("events_waiting_at_end", waiting, "events")
+
+
+def _unpublished(stack: Stack) -> int:
+    with psycopg.connect(stack.superuser_url("conversations")) as connection:
+        row = connection.execute(
+            "select last_position - published_position"
+            " + (select count(*) from outbox where position is null) from outbox_head"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def live(bench: Bench, threads: Sequence[Thread]) -> None:
+    """Send begun to event on the other side's stream; 100 sends a second, 200 watches."""
+    watched = [bench.seeder.token(thread.profile) for thread in threads[:200]]
+    watchers = await Watchers.open(Watching(bench.targets[0], watched))
+    places = bench.places(threads[:200])
+    job = Job(bench.targets, "send", 32, bench.scale.seconds * 2, places, rate=100.0)
+    measured = await load(job)
+    await asyncio.sleep(1)
+    seen = await watchers.seen()
+    late = [
+        (seen.arrivals[key] - begun) * 1e3
+        for key, begun in measured.begun.items()
+        if key in seen.arrivals
+    ]
+    bench.report.add("watch_missed", len(measured.begun) - len(late), "messages")
+    bench.report.add("watch_p50_ms", percentile(late, 0.5), "ms", "<= 20")
+    bench.report.add("watch_p99_ms", percentile(late, 0.99), "ms", "<= 150")
+
+
+def resident_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+async def idle_watches(bench: Bench, threads: Sequence[Thread]) -> None:
+    """Memory of one idle watch, of 1,000."""
+    pid = bench.stack.pid(bench.second)
+    before = resident_kib(pid)
+    tokens = [bench.seeder.token(thread.profile) for thread in threads[:1_000]]
+    watchers = await Watchers.open(Watching(bench.stack.address(bench.second), tokens))
+    await asyncio.sleep(2)
+    grown = resident_kib(pid) - before
+    await watchers.seen()
+    bench.report.add("watch_kib_each", grown / len(tokens), "KiB", "<= 60")
+
+
+async def departure_of(bench: Bench, leaving: Sequence[Thread], others: Sequence[Thread]) -> None:
+    """Deactivation to the last of the threads archived, while others send; and back."""
+    sending = asyncio.create_task(
+        load(Job(bench.targets, "send", 8, 25.0, bench.places(others), rate=100.0))
+    )
+    await asyncio.sleep(2)
+    for name, gone in (("archive_10k_s", True), ("restore_10k_s", False)):
+        began = time.perf_counter()
+        await bench.seeder.apply(leaving[0].staff.clinic_id, [departure(leaving[0].staff, gone)])
+        await eventually(partial(_all_archived, bench.stack, leaving, gone=gone), within=60)
+        bench.report.add(name, time.perf_counter() - began, "s", "<= 10")
+    measured = await sending
+    bench.report.add("send_while_archiving_p99_ms", measured.at(0.99), "ms")
+
+
+async def _all_archived(stack: Stack, threads: Sequence[Thread], *, gone: bool) -> bool:
+    staff = threads[0].staff
+    with psycopg.connect(stack.superuser_url("conversations")) as connection:
+        row = connection.execute(
+            "select count(*) from conversations where clinic_id = %s and staff_id = %s"
+            " and reasons <> '{}'",
+            [staff.clinic_id, staff.id],
+        ).fetchone()
+    assert row is not None
+    return int(row[0]) == (len(threads) if gone else 0)
+
+
+async def lists(bench: Bench, null_p50: float, big: Sequence[Thread], small: list[Thread]) -> None:
+    """Pages of 50 at 1 in flight, with everything stored, over the null call."""
+    messages = await bench.measure("list_messages", big, in_flight=1, one=True)
+    inbox = await bench.measure("list_conversations", big[:1], in_flight=1, one=True)
+    few = await bench.measure("list_conversations", small[:1], in_flight=1, one=True)
+    add = bench.report.add
+    add("list_messages_vs_null", messages.at(0.5) / null_p50, "ratio", "<= 6")
+    add("list_conversations_vs_null", inbox.at(0.5) / null_p50, "ratio", "<= 6")
+    add("list_full_vs_small_ratio", inbox.at(0.5) / few.at(0.5), "ratio", "<= 1.3")
+
+
+async def run(bench: Bench) -> None:
+    scale, seeder, add = bench.scale, bench.seeder, bench.report.add
+    null_p50, null_wide, commit_p50 = await calibrate(bench)
+
+    first = await seeder.people(5, 4, 40)
+    await seeder.messages(first, 0)
+    empty = await send_rate(bench, first)
+
+    threads = await seeder.people(scale.clinics - 3, 8, scale.threads_each)
+    big = await seeder.people(1, 1, scale.inbox)
+    small = await seeder.people(1, 1, 50)
+    leaving = await seeder.people(1, 1, scale.departing)
+    await seeder.messages([*threads, *big, *small], scale.messages_each)
+    await seeder.messages(leaving, 1)
+
+    full = await send_rate(bench, threads)
+    add("send_vs_null_ratio", full / null_wide, "ratio", ">= 0.40")
+    add("send_per_s_64", full, "per s")
+    add("send_full_vs_empty_ratio", full / empty, "ratio", ">= 0.90")
+    alone = await bench.measure("send", threads, in_flight=1, one=True)
+    add("send_p50_ms_1", alone.at(0.5), "ms", f"<= {3 * null_p50 + commit_p50:.2f}")
+    await lists(bench, null_p50, big, small)
+    await live(bench, threads)
+    await idle_watches(bench, threads)
+    await sustained(bench, threads)
+    await departure_of(bench, leaving, threads[:100])
+    rss = max(resident_kib(bench.stack.pid(name)) for name in ("conversations", bench.second))
+    add("rss_mib", rss / 1024, "MiB", "<= 150")
+    bench.report.write()
+
+
+@asynccontextmanager
+async def benched(scale: Scale) -> AsyncIterator[Bench]:
+    services = ("conversations", "notifications")
+    async with Stack.throwaway(overrides=UNLIMITED, services=services) as stack:
+        second = await stack.copy("conversations")
+        yield Bench(stack, second, Seeder(stack), scale, Report())
+
+
+async def main(scale: Scale) -> None:
+    async with benched(scale) as bench:
+        await run(bench)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="The figures of conversations.")
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the data, for a look")
+    quick = Scale(5, 40, 50, 200, 1_000, 2.0, 10.0, 1)
+    asyncio.run(main(quick if parser.parse_args().quick else Scale()))
