@@ -284,7 +284,7 @@ async def test_what_may_be_repeated_says_when(keys, refusal, seconds):
     assert details(error, RetryInfo).retry_delay.ToTimedelta().total_seconds() == seconds
 
 
-async def test_a_servicer_may_still_abort_by_itself(keys):
+async def test_a_servicer_may_still_abort_by_itself(keys, log):
     async def behave(request, context):
         context.set_trailing_metadata((("x-own", "kept"),))
         await context.abort(grpc.StatusCode.DATA_LOSS, "own words")
@@ -294,6 +294,7 @@ async def test_a_servicer_may_still_abort_by_itself(keys):
         error = await failure(ask(world, "Unary"))
 
     assert (error.code(), error.details()) == (grpc.StatusCode.DATA_LOSS, "own words")
+    assert lines(log, "rpc_failed") == []
     assert dict(error.trailing_metadata())["x-own"] == "kept"
 
 
