@@ -1,5 +1,6 @@
 """An export is complete, the same whenever it is built, and never half (R46, I26 to I28, P14)."""
 
+import asyncio
 import shutil
 from datetime import timedelta
 from uuid import UUID
@@ -12,6 +13,7 @@ from services.export.usecases.tidy_up import tidy_up
 from services.export_format.layout import CONVERSATIONS, FILES, MESSAGES
 from services.export_format.verify import verify
 from services.messaging_rule import Side
+from tests.support.eventually import eventually
 from tests.support.export_world import BEFORE
 from tests.support.grpc_world import failure, reason
 
@@ -335,3 +337,24 @@ async def test_jobs_wait_their_turn(world, staff):
 
     assert states == ["READY", "APPROVED"]
     assert (await world.get(second)).state == export_pb2.EXPORT_STATE_APPROVED
+
+
+async def test_a_process_that_stops_leaves_its_job_to_another_at_once(world, staff):
+    talk(world.thread(staff))
+    export = await world.create(staff)
+    world.threads.holds_after = 5
+    building = asyncio.create_task(world.build())
+
+    async def saved():
+        return (await world.get(export)).message_count
+
+    await eventually(saved)
+    building.cancel()
+    await asyncio.wait([building])
+    world.threads.holds_after = None
+
+    await world.build()
+
+    assert building.cancelled()
+    assert await world.state(export) == "READY"
+    assert world.threads.asked[1].resume_sequence > 0
