@@ -1,6 +1,5 @@
 """Requests to commands."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from clinic.directory.v1 import clinic_pb2, profile_pb2, staff_member_pb2
@@ -10,6 +9,7 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import Cursor, page_size
+from services.directory.api import pages
 from services.directory.api.fields import member_of, paths_of, request_id_of, to_timedelta
 from services.directory.domain.clinic import SettingsChanges
 from services.directory.domain.profile import ProfileChanges
@@ -26,6 +26,7 @@ from services.directory.usecases.create_profile import CreateProfile
 from services.directory.usecases.create_staff_member import CreateStaffMember
 from services.directory.usecases.get_state import GetState, Kind
 from services.directory.usecases.list_sessions import ListSessions
+from services.directory.usecases.merge_profiles import MergeProfiles
 from services.directory.usecases.open_session import OpenSession
 from services.directory.usecases.update_clinic import UpdateClinic
 from services.directory.usecases.update_messaging_settings import UpdateMessagingSettings
@@ -180,6 +181,16 @@ def _profile_changes(profile: profile_pb2.Profile, paths: frozenset[str]) -> Pro
     )
 
 
+def to_merge_profiles(request: pb.MergeProfilesRequest, caller: Caller) -> MergeProfiles:
+    secondary = parse_id(request.secondary_profile_id, field="secondary_profile_id")
+    return MergeProfiles(
+        caller=caller,
+        primary_profile_id=parse_id(request.primary_profile_id, field="primary_profile_id"),
+        secondary_profile_id=secondary,
+        request_id=request_id_of(request.request_id),
+    )
+
+
 def to_open_session(request: internal.OpenSessionRequest, caller: Caller) -> OpenSession:
     person = _person(request)
     if person is None:
@@ -201,7 +212,7 @@ def to_list_sessions(
         person=_person(request),
         include_ended=request.include_ended,
         page_size=page_size(request.page_size),
-        before=None if cursor is None else to_moment(cursor),
+        before=None if cursor is None else pages.to_moment(cursor),
     )
 
 
@@ -250,38 +261,3 @@ def sessions_query(request: pb.ListSessionsRequest) -> str:
 
 def optional_id(text: str, *, field: str) -> UUID | None:
     return parse_id(text, field=field) if text else None
-
-
-def from_moment(place: tuple[datetime, UUID]) -> Cursor:
-    return place[0].isoformat(), str(place[1])
-
-
-def to_moment(cursor: Cursor) -> tuple[datetime, UUID]:
-    at, id = cursor
-    return datetime.fromisoformat(str(at)).astimezone(UTC), UUID(str(id))
-
-
-def from_name(place: tuple[str, UUID]) -> Cursor:
-    return place[0], str(place[1])
-
-
-def to_name(cursor: Cursor | None) -> tuple[str, UUID] | None:
-    if cursor is None:
-        return None
-    name, id = cursor
-    return str(name), UUID(str(id))
-
-
-def from_score(place: tuple[int, UUID]) -> Cursor:
-    return place[0], str(place[1])
-
-
-def to_score(cursor: Cursor | None) -> tuple[int, UUID] | None:
-    if cursor is None:
-        return None
-    score, id = cursor
-    return int(score), UUID(str(id))
-
-
-def to_id(cursor: Cursor | None) -> UUID | None:
-    return None if cursor is None else UUID(str(cursor[0]))

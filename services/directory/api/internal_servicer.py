@@ -12,7 +12,7 @@ from clinic.directory.v1.directory_internal_service_pb2_grpc import (
 from services.chassis.identity import current_caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import PageTokens, page_size
-from services.directory.api import convert, import_parts, resources
+from services.directory.api import convert, import_parts, pages, resources
 from services.directory.api.fields import request_id_of
 from services.directory.storage.events import to_message
 from services.directory.storage.unit_of_work import Storage
@@ -130,10 +130,10 @@ class DirectoryInternalServicer(DirectoryInternalServiceServicer):
             caller=current_caller(),
             profile_id=parse_id(request.profile_id, field="profile_id"),
             page_size=page_size(request.page_size),
-            after=convert.to_score(self._tokens.open(request.page_token, query)),
+            after=pages.to_score(self._tokens.open(request.page_token, query)),
         )
         page = await self._storage.run(list_likely_duplicates, command)
-        place = convert.from_score(page.next) if page.next else None
+        place = pages.from_score(page.next) if page.next else None
         return pb.DirectoryInternalServiceListLikelyDuplicatesResponse(
             likely_duplicates=map(resources.from_duplicate_id, page.likely_duplicates),
             next_page_token=self._tokens.seal(query, place) if place else "",

@@ -1,5 +1,7 @@
 """What people call: convert, call, convert."""
 
+from collections.abc import Awaitable, Callable
+
 import grpc
 from google.protobuf.message import Message
 
@@ -8,11 +10,11 @@ from clinic.directory.v1.directory_service_pb2_grpc import DirectoryServiceServi
 from services.chassis.identity import current_caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import Cursor, PageTokens, page_size
-from services.directory.api import convert, resources
+from services.directory.api import convert, pages, resources
 from services.directory.api.fields import request_id_of
-from services.directory.storage.unit_of_work import Storage
+from services.directory.storage.unit_of_work import Storage, Transaction
 from services.directory.usecases.close_session import CloseSession, close_session
-from services.directory.usecases.confirm import Peers, confirmed, told
+from services.directory.usecases.confirm import C, Confirmed, Peers, R, confirmed, told
 from services.directory.usecases.create_profile import create_profile
 from services.directory.usecases.deactivate_staff_member import (
     DeactivateStaffMember,
@@ -28,7 +30,7 @@ from services.directory.usecases.list_likely_duplicates import (
 from services.directory.usecases.list_merges import ListMerges, list_merges
 from services.directory.usecases.list_sessions import list_sessions
 from services.directory.usecases.list_staff_members import ListStaffMembers, list_staff_members
-from services.directory.usecases.merge_profiles import MergeProfiles, merge_profiles
+from services.directory.usecases.merge_profiles import merge_profiles
 from services.directory.usecases.reactivate_staff_member import (
     ReactivateStaffMember,
     reactivate_staff_member,
@@ -72,9 +74,7 @@ class DirectoryServicer(DirectoryServiceServicer):
         self, request: pb.UpdateMessagingSettingsRequest, context: Context
     ) -> pb.UpdateMessagingSettingsResponse:
         command = convert.to_update_messaging_settings(request, current_caller())
-        done = await confirmed(
-            update_messaging_settings, command, storage=self._storage, peers=self._peers
-        )
+        done = await self._confirmed(update_messaging_settings, command)
         return pb.UpdateMessagingSettingsResponse(
             messaging_settings=resources.from_settings(done.result), applied=done.applied
         )
@@ -87,12 +87,12 @@ class DirectoryServicer(DirectoryServiceServicer):
             caller=current_caller(),
             include_inactive=request.include_inactive,
             page_size=page_size(request.page_size),
-            after=convert.to_name(self._tokens.open(request.page_token, query)),
+            after=pages.to_name(self._tokens.open(request.page_token, query)),
         )
         page = await self._storage.run(list_staff_members, command)
         return pb.ListStaffMembersResponse(
             staff_members=map(resources.from_staff_member, page.staff_members),
-            next_page_token=self._next(query, page.next and convert.from_name(page.next)),
+            next_page_token=self._next(query, page.next and pages.from_name(page.next)),
         )
 
     async def GetStaffMember(
@@ -120,9 +120,7 @@ class DirectoryServicer(DirectoryServiceServicer):
             mail_opted_in=request.mail_opted_in,
             request_id=request_id_of(request.request_id),
         )
-        done = await confirmed(
-            update_notification_preference, command, storage=self._storage, peers=self._peers
-        )
+        done = await self._confirmed(update_notification_preference, command)
         return pb.UpdateNotificationPreferenceResponse(
             staff_member=resources.from_staff_member(done.result)
         )
@@ -135,9 +133,7 @@ class DirectoryServicer(DirectoryServiceServicer):
             staff_id=parse_id(request.staff_id, field="staff_id"),
             request_id=request_id_of(request.request_id),
         )
-        done = await confirmed(
-            deactivate_staff_member, command, storage=self._storage, peers=self._peers
-        )
+        done = await self._confirmed(deactivate_staff_member, command)
         return pb.DeactivateStaffMemberResponse(
             staff_member=resources.from_staff_member(done.result), applied=done.applied
         )
@@ -150,9 +146,7 @@ class DirectoryServicer(DirectoryServiceServicer):
             staff_id=parse_id(request.staff_id, field="staff_id"),
             request_id=request_id_of(request.request_id),
         )
-        done = await confirmed(
-            reactivate_staff_member, command, storage=self._storage, peers=self._peers
-        )
+        done = await self._confirmed(reactivate_staff_member, command)
         return pb.ReactivateStaffMemberResponse(
             staff_member=resources.from_staff_member(done.result), applied=done.applied
         )
@@ -188,7 +182,7 @@ class DirectoryServicer(DirectoryServiceServicer):
         self, request: pb.UpdateProfileRequest, context: Context
     ) -> pb.UpdateProfileResponse:
         command = convert.to_update_profile(request, current_caller())
-        done = await confirmed(update_profile, command, storage=self._storage, peers=self._peers)
+        done = await self._confirmed(update_profile, command)
         return pb.UpdateProfileResponse(
             profile=resources.from_profile(done.result), applied=done.applied
         )
@@ -201,12 +195,12 @@ class DirectoryServicer(DirectoryServiceServicer):
             caller=current_caller(),
             query=request.query,
             page_size=page_size(request.page_size),
-            after=convert.to_name(self._tokens.open(request.page_token, query)),
+            after=pages.to_name(self._tokens.open(request.page_token, query)),
         )
         page = await self._storage.run(search_profiles, command)
         return pb.SearchProfilesResponse(
             results=map(resources.from_hit, page.hits),
-            next_page_token=self._next(query, page.next and convert.from_name(page.next)),
+            next_page_token=self._next(query, page.next and pages.from_name(page.next)),
         )
 
     async def ListLikelyDuplicates(
@@ -217,26 +211,19 @@ class DirectoryServicer(DirectoryServiceServicer):
             caller=current_caller(),
             profile_id=parse_id(request.profile_id, field="profile_id"),
             page_size=page_size(request.page_size),
-            after=convert.to_score(self._tokens.open(request.page_token, query)),
+            after=pages.to_score(self._tokens.open(request.page_token, query)),
         )
         page = await self._storage.run(list_likely_duplicates, command)
         return pb.ListLikelyDuplicatesResponse(
             likely_duplicates=map(resources.from_duplicate, page.likely_duplicates),
-            next_page_token=self._next(query, page.next and convert.from_score(page.next)),
+            next_page_token=self._next(query, page.next and pages.from_score(page.next)),
         )
 
     async def MergeProfiles(
         self, request: pb.MergeProfilesRequest, context: Context
     ) -> pb.MergeProfilesResponse:
-        command = MergeProfiles(
-            caller=current_caller(),
-            primary_profile_id=parse_id(request.primary_profile_id, field="primary_profile_id"),
-            secondary_profile_id=parse_id(
-                request.secondary_profile_id, field="secondary_profile_id"
-            ),
-            request_id=request_id_of(request.request_id),
-        )
-        done = await confirmed(merge_profiles, command, storage=self._storage, peers=self._peers)
+        command = convert.to_merge_profiles(request, current_caller())
+        done = await self._confirmed(merge_profiles, command)
         return pb.MergeProfilesResponse(
             merge=resources.from_merge(done.result), applied=done.applied
         )
@@ -249,7 +236,7 @@ class DirectoryServicer(DirectoryServiceServicer):
             merge_id=parse_id(request.merge_id, field="merge_id"),
             request_id=request_id_of(request.request_id),
         )
-        done = await confirmed(unmerge_profiles, command, storage=self._storage, peers=self._peers)
+        done = await self._confirmed(unmerge_profiles, command)
         return pb.UnmergeProfilesResponse(
             merge=resources.from_merge(done.result), applied=done.applied
         )
@@ -263,7 +250,7 @@ class DirectoryServicer(DirectoryServiceServicer):
             profile_id=convert.optional_id(request.profile_id, field="profile_id"),
             include_undone=request.include_undone,
             page_size=page_size(request.page_size),
-            before=convert.to_id(self._tokens.open(request.page_token, query)),
+            before=pages.to_id(self._tokens.open(request.page_token, query)),
         )
         page = await self._storage.run(list_merges, command)
         return pb.ListMergesResponse(
@@ -295,8 +282,13 @@ class DirectoryServicer(DirectoryServiceServicer):
         page = await self._storage.run(list_sessions, command)
         return pb.ListSessionsResponse(
             sessions=map(resources.from_session, page.sessions),
-            next_page_token=self._next(query, page.next and convert.from_moment(page.next)),
+            next_page_token=self._next(query, page.next and pages.from_moment(page.next)),
         )
+
+    async def _confirmed(
+        self, work: Callable[[Transaction, C], Awaitable[R]], command: C
+    ) -> Confirmed[R]:
+        return await confirmed(work, command, storage=self._storage, peers=self._peers)
 
     def _next(self, query: str, place: Cursor | None) -> str:
         """The token of the following page, if there is one."""

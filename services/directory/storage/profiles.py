@@ -60,6 +60,7 @@ select id from chain where depth > 0 order by depth
 _HIT = """select profile_id from search_terms
     where clinic_id = :clinic_id and term >= :low_{n} and term < :high_{n}"""
 # Who was merged away is found by the old name, and answered by the one who survives (R5).
+# `offset 0` keeps the planner, which cannot know how many hits there are, to a look by key for each.
 _SEARCH = """
 with recursive survivors (id) as (
     select profile_id from ({hits}) as hits
@@ -68,8 +69,9 @@ with recursive survivors (id) as (
     join profiles as p on p.clinic_id = :clinic_id and p.id = survivors.id
     where p.merged_into is not null
 )
-select {columns} from survivors
-join profiles as p on p.clinic_id = :clinic_id and p.id = survivors.id
+select {columns} from survivors, lateral (
+    select * from profiles where clinic_id = :clinic_id and profiles.id = survivors.id offset 0
+) as p
 where p.merged_into is null and (p.name_key, p.id) > (:after_name, cast(:after_id as uuid))
 order by p.name_key, p.id limit :most
 """
