@@ -18,6 +18,7 @@ from services.notifications.domain.mail import (
     Contents,
     link_to_read,
     one_line,
+    wire_address,
 )
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -89,7 +90,7 @@ class Composer:
     ) -> Iterator[tuple[str, str | Address]]:
         yield "Subject", SUBJECT
         yield "From", Address(one_line(addressee.sender_name), addr_spec=self._sender)
-        yield "To", Address(addr_spec=addressee.address)
+        yield "To", Address(addr_spec=wire_address(addressee.address))
         yield "Date", format_datetime(self._clock())
         yield "Message-ID", f"<{contents.dispatch_id}@{self._sender.rpartition('@')[2]}>"
         yield "Auto-Submitted", "auto-generated"

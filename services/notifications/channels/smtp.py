@@ -4,7 +4,6 @@ Between the two the caller commits that it is transmitting. Until the server has
 a failure means that nothing was sent; from then on, silence means that nobody knows.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,12 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import aiosmtplib
-from aiosmtplib import (
-    SMTPException,
-    SMTPRecipientRefused,
-    SMTPResponse,
-    SMTPResponseException,
-)
+from aiosmtplib import SMTPException, SMTPRecipientRefused, SMTPResponse
 
 from services.chassis.logs import get_logger
 from services.chassis.settings import Secret
@@ -29,7 +23,9 @@ from services.notifications.channels.failures import (
     NoAnswer,
     TryLater,
 )
+from services.notifications.domain.mail import wire_address
 
+# Together well within a claim's lease.
 CONNECT_SECONDS = 5.0
 MAIL_SECONDS = 30.0
 _QUIT_SECONDS = 1.0
@@ -49,7 +45,10 @@ class SmtpTls(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpServer:
-    """Where mail is handed over. `sender` is the bare address of the envelope."""
+    """Where mail is handed over. `sender` is the bare address of the envelope.
+
+    `connect_seconds` bounds each step before the mail itself, `mail_seconds` the answer to it.
+    """
 
     host: str
     port: int
@@ -64,29 +63,30 @@ class SmtpServer:
 class Transmission:
     """A server that has accepted sender and recipient, and waits for the mail."""
 
-    def __init__(self, client: aiosmtplib.SMTP, *, seconds: float) -> None:
+    def __init__(self, client: aiosmtplib.SMTP, server: SmtpServer) -> None:
         self._client = client
-        self._seconds = seconds
+        self._server = server
 
     async def send(self, mail: bytes) -> None:
         """Returns once the server has taken it. Raises TryLater, MailRefused or NoAnswer."""
         data = _LEADING_DOT.sub(b"..", mail) + b".\r\n"
         try:
-            ready = await self._client.execute_command(b"DATA", timeout=self._seconds)
+            ready = await self._client.execute_command(b"DATA")
         except (SMTPException, OSError) as error:
             raise TryLater from error
         if ready.code != _START_INPUT:
             raise _refused(ready.code)
         _check(await self._answer_to(data))
         TRIES.labels("sent").inc()
+        log.info("mail_sent")
 
     async def _answer_to(self, data: bytes) -> SMTPResponse:
         protocol = self._client.protocol
-        if protocol is None:
+        if protocol is None or not protocol.is_connected:
             raise TryLater
+        protocol.write(data)
         try:
-            protocol.write(data)
-            return await protocol.read_response(timeout=self._seconds)
+            return await protocol.read_response(timeout=self._server.mail_seconds)
         except (SMTPException, OSError) as error:
             raise NoAnswer from error
 
@@ -103,13 +103,15 @@ class SmtpChannel:
         client = self._client()
         try:
             await self._prepare(client, address)
-            yield Transmission(client, seconds=self._server.mail_seconds)
+            yield Transmission(client, self._server)
+            await _say_goodbye(client)
         except ChannelFailure as failure:
             TRIES.labels(failure.outcome.lower()).inc()
-            log.warning("mail_not_sent", cause=failure.outcome, exc_info=failure.__cause__)
+            code = getattr(failure.__cause__, "code", None)
+            log.warning("mail_not_sent", cause=failure.outcome, code=code)
             raise
         finally:
-            await _leave(client)
+            client.close()
 
     def _client(self) -> aiosmtplib.SMTP:
         server = self._server
@@ -125,15 +127,17 @@ class SmtpChannel:
         )
 
     async def _prepare(self, client: aiosmtplib.SMTP, address: str) -> None:
-        if not address.isascii() or any(character.isspace() for character in address):
-            raise AddressRefused
+        try:
+            recipient = wire_address(address)
+        except ValueError as error:
+            raise AddressRefused from error
         try:
             await client.connect()
             await client.mail(self._server.sender)
-            await client.rcpt(address)
+            await client.rcpt(recipient)
         except SMTPRecipientRefused as error:
             raise (AddressRefused if error.code >= 500 else TryLater) from error
-        except (SMTPException, OSError, ValueError) as error:
+        except (SMTPException, OSError) as error:
             # Also a refusal of our sender or our password: ops can mend that, the recipient not.
             raise TryLater from error
 
@@ -147,9 +151,7 @@ def _refused(code: int) -> ChannelFailure:
     return MailRefused() if code >= 500 else TryLater()
 
 
-async def _leave(client: aiosmtplib.SMTP) -> None:
-    """Say goodbye where that is possible; what was said before counts in any case."""
-    if client.is_connected:
-        with suppress(SMTPException, SMTPResponseException, OSError, asyncio.TimeoutError):
-            await client.quit(timeout=_QUIT_SECONDS)
-    client.close()
+async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
+    """A courtesy; what was said before counts in any case."""
+    with suppress(SMTPException, OSError):
+        await client.quit(timeout=_QUIT_SECONDS)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from services.chassis.logs import get_logger
+from services.chassis.logs import bind, get_logger
 from services.chassis.outbox import Signal
 from services.notifications.storage.due import Due, DueDispatch
 from services.notifications.usecases.claim_dispatch import ClaimDispatch
@@ -47,13 +47,14 @@ class DueMail:
             self._under_way[found.dispatch_id] = task
 
     async def _one(self, found: DueDispatch) -> None:
+        bind(dispatch_id=found.dispatch_id)
         command = ClaimDispatch(
             clinic_id=found.clinic_id, recipient=found.recipient, dispatch_id=found.dispatch_id
         )
         try:
             await self._dispatch(command)
         except Exception as error:
-            log.error("dispatch_failed", dispatch_id=found.dispatch_id, exc_info=error)
+            log.error("dispatch_failed", exc_info=error)
             # What cannot even be claimed stays due: not again at once, for ever.
             await asyncio.sleep(_PAUSE_SECONDS)
         finally:

@@ -46,6 +46,17 @@ def link_to_read(portal_base: str, contents: Contents) -> str | None:
     return f"{portal_base.rstrip('/')}/messages{thread}?profile={contents.recipient.id}"
 
 
+def wire_address(address: str) -> str:
+    """The address in the ASCII that every mail server takes, its domain in IDNA.
+
+    Raises ValueError for what is none: a local part beyond ASCII, white space, control characters.
+    """
+    local, _, domain = address.rpartition("@")
+    if not (local and domain and local.isascii() and local.isprintable()) or " " in address:
+        raise ValueError("not an address that can be mailed")
+    return f"{local}@{domain.encode('idna').decode('ascii')}"
+
+
 def one_line(text: str) -> str:
     """Without what could end a header's line or hide in it."""
     printable = "".join(" " if _breaks(character) else character for character in text)

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from services.chassis.identity import Caller
 from services.notifications.domain.delivery import Delivery
-from services.notifications.domain.errors import DeliveryNotFound
 from services.notifications.storage.unit_of_work import Transaction
+from services.notifications.usecases.access import access_delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,4 @@ class GetDelivery:
 
 
 async def get_delivery(tx: Transaction, command: GetDelivery) -> Delivery:
-    delivery = await tx.deliveries.get(command.delivery_id)
-    if delivery is None:
-        raise DeliveryNotFound("There is no such delivery")
-    return delivery
+    return await access_delivery(tx, command.delivery_id)

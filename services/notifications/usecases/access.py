@@ -1,0 +1,15 @@
+"""The only way from an id in a request to an object."""
+
+from uuid import UUID
+
+from services.notifications.domain.delivery import Delivery
+from services.notifications.domain.errors import DeliveryNotFound
+from services.notifications.storage.unit_of_work import Transaction
+
+
+async def access_delivery(tx: Transaction, delivery_id: UUID) -> Delivery:
+    """The delivery. Raises DeliveryNotFound: absent and another clinic's look alike (R33)."""
+    delivery = await tx.deliveries.get(delivery_id)
+    if delivery is None:
+        raise DeliveryNotFound("There is no such delivery")
+    return delivery
