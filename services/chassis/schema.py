@@ -13,16 +13,17 @@ from alembic import command, context, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
 from services.chassis.ids import uuid7
 
 _MIGRATION_LOCK = 7_421_001
 
-# A scalar sub-select, so that it is computed once a statement and not once a row.
+# A scalar sub-select, so that it is computed once a statement and not once a row; the second cast
+# changes nothing but that Postgres reads an array there, and not a set of rows.
 _VISIBLE = (
     "clinic_id = any ((select string_to_array("
-    "nullif(current_setting('app.clinics', true), ''), ','))::uuid[])"
+    "nullif(current_setting('app.clinics', true), ''), ',')::uuid[])::uuid[])"
 )
 
 
@@ -57,7 +58,8 @@ def _config(service: str, url: str) -> Config:
 def run_migrations() -> None:
     """The body of every `env.py`: one at a time, bounded, loud where a policy hides rows."""
     url = make_url(context.config.attributes["url"]).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, hide_parameters=True)
+    # The lock is the session's: without a pool it ends here, also where a migration fails.
+    engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
         connection.execute(text("set lock_timeout = '5s'"))
@@ -68,7 +70,6 @@ def run_migrations() -> None:
         context.configure(connection=connection)
         with context.begin_transaction():
             context.run_migrations()
-    engine.dispose()
 
 
 def protect(
