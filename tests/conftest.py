@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import Stack
+from tests.support.composed import composed_suite
 from tests.support.nats import NatsServer
 from tests.support.nats import nats_server as running_nats_server
 from tests.support.postgres import PostgresServer, ServiceDatabase, shared_server
 from tests.support.stack import running_stack
+from tests.support.two_clinics import TwoClinics, settle
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 # These own whole stacks; side by side they would only take the processor from each other.
@@ -53,3 +55,15 @@ async def stack() -> AsyncIterator[Stack]:
     """The whole suite, started once for all that asks; a test leaves every part of it running."""
     async with running_stack() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def two_clinics(
+    postgres: PostgresServer,
+    nats_server: NatsServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[TwoClinics]:
+    """All services in this process, with two clinics full of people; nobody else's data."""
+    folder = tmp_path_factory.mktemp("composed")
+    async with composed_suite(postgres.clone, nats_server, folder, label="composed") as suite:
+        yield await settle(suite)
