@@ -41,7 +41,9 @@ class Backbone:
         )
         self.bus = Bus(settings.nats_url.reveal(), service=name, replicas=settings.nats_replicas)
         self.signer = Signer(settings.signing_key, audience=settings.token_audience)
-        self._sequencer = Sequencer(self.worker, positioned=self._positioned)
+        self._sequencer = Sequencer(
+            self.worker, positioned=self._positioned, noticed=self._wake_readers
+        )
         self._relay = Relay(self.worker, source=name, publish=self.bus.publish)
         self.on_positioned: list[Callable[[], None]] = [self._relay.positioned.set]
         self.bus.on_wake(name, self._wake_readers)

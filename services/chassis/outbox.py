@@ -22,6 +22,8 @@ from services.chassis.logs import get_logger
 from services.chassis.telemetry import current_traceparent
 
 POLL_SECONDS = 0.25
+# Readers are woken by the sequencer's poll; this is for a wake-up that was lost.
+UNTOLD_SECONDS = 2.0
 LEASE_SECONDS = 10
 IN_FLIGHT = 64
 RETENTION = timedelta(days=7)
@@ -75,14 +77,15 @@ class Signal:
     def set(self) -> None:
         self._event.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Return when set, or after `seconds`: the poll is the truth, the signal a courtesy."""
+    async def wait(self, seconds: float) -> bool:
+        """True once set, false after `seconds`: the signal is a courtesy, the poll the truth."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
         except TimeoutError:
-            pass
+            return False
         self._event.clear()
+        return True
 
 
 _ADD = text("""
@@ -136,19 +139,39 @@ where moved.rows > 0 returning moved.rows
 """)
 
 
-class Sequencer:
-    """Gives positions. Any number may run; the lock on `outbox_head` makes them one."""
+_LOOK = text("""
+select last_position, published_position,
+       exists (select from outbox where position is null) as unpositioned
+from outbox_head
+""")
 
-    def __init__(self, database: Database, *, positioned: Callable[[], None]) -> None:
+
+class Sequencer:
+    """Gives positions. Any number may run; the lock on `outbox_head` makes them one.
+
+    `positioned` is called after this one gave positions, `noticed` where there are positions to be
+    read or published, whoever gave them: its poll is the one that all readers of a process share.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        positioned: Callable[[], None],
+        noticed: Callable[[], None] = lambda: None,
+    ) -> None:
         self.committed = Signal()
         self._database = database
         self._positioned = positioned
+        self._noticed = noticed
+        self._seen = -1
 
     async def run(self) -> None:
+        await self.number()
         while True:
-            while await self.number():
-                pass
-            await self.committed.wait(POLL_SECONDS)
+            if await self.committed.wait(POLL_SECONDS) or await self.look():
+                while await self.number():
+                    pass
 
     async def number(self) -> bool:
         """One pass; true where there may be more."""
@@ -156,6 +179,15 @@ class Sequencer:
         if rows:
             self._positioned()
         return rows == _PASS_ROWS
+
+    async def look(self) -> bool:
+        """Without a lock: is there something to number? Tells of what others have numbered."""
+        head = (await self._database.connect(lambda c: c.execute(_LOOK))).one()
+        if head.last_position != self._seen or head.published_position < head.last_position:
+            self._seen = head.last_position
+            self._noticed()
+        unpositioned: bool = head.unpositioned
+        return unpositioned
 
 
 async def _number(connection: AsyncConnection) -> int:
@@ -277,7 +309,7 @@ class Relay:
         try:
             while True:
                 if not await self.relay():
-                    await self.positioned.wait(POLL_SECONDS)
+                    await self.positioned.wait(UNTOLD_SECONDS)
         finally:
             await asyncio.shield(self._release())
 

@@ -14,7 +14,7 @@ from services.chassis.database import Database
 from services.chassis.errors import OutOfRange, ResourceExhausted
 from services.chassis.identity import Caller
 from services.chassis.limits import WATCHES_PER_PROFILE
-from services.chassis.outbox import POLL_SECONDS, Signal
+from services.chassis.outbox import UNTOLD_SECONDS, Signal
 from services.conversations.domain.watching import CloseCause, Position
 from services.conversations.domain.writing import side_of
 from services.messaging_rule import Side
@@ -104,7 +104,7 @@ class Tail:
                 self._route(row)
                 self._at = Position(self._at.incarnation, row.position)
             if len(rows) < _PAGE:
-                await self.positioned.wait(POLL_SECONDS)
+                await self.positioned.wait(UNTOLD_SECONDS)
 
     async def _read(self, connection: AsyncConnection) -> Sequence[Row[tuple[object, ...]]]:
         found = await connection.execute(_AFTER, {"after": self._at.number, "most": _PAGE})
