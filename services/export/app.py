@@ -80,7 +80,7 @@ async def compose() -> Service:
         tasks=backbone.tasks | building,
         ready=backbone.ready,
         close=[to_directory.close, to_conversations.close, *backbone.close],
-        on_denied=storage.note_denial,
+        on_denied=backbone.note_denial,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from clinic.export.v1.export_service_pb2_grpc import (
     ExportServiceStub,
     add_ExportServiceServicer_to_server,
 )
+from services.chassis.audit import note_denial
 from services.chassis.client import Peer, Signer
 from services.chassis.clock import system_clock
 from services.chassis.database import Database
@@ -214,7 +216,7 @@ class StaffMember:
 class ExportWorld:
     """The service, one clinic, and whom the directory knows there."""
 
-    storage: Storage
+    database: Database
     replica: Replica
     directory: StatedDirectory
     details: Details
@@ -414,11 +416,11 @@ async def export_world(databases: ServiceDatabase, folder: Path) -> AsyncIterato
                     ),
                     registration(add_ExportInternalServiceServicer_to_server, ops),
                 ],
-                on_denied=storage.note_denial,
+                on_denied=partial(note_denial, app),
             )
         )
         yield ExportWorld(
-            storage=storage,
+            database=app,
             replica=replica,
             directory=stated,
             details=details,

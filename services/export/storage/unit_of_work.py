@@ -72,7 +72,6 @@ class Storage:
         sealing_key: bytes,
         committed: Callable[[], None],
     ) -> None:
-        self._database = database
         self._replica = replica
         self._gate = Gate(database, replica)
         self._address_key = derive(sealing_key, "addresses of requesters 1")
@@ -110,23 +109,6 @@ class Storage:
     def address_hash(self, clinic_id: UUID, address: str) -> bytes:
         """What is kept of an address, which can only be guessed by who has the sealing key."""
         return hmac.digest(self._address_key, clinic_id.bytes + address.encode(), "sha256")
-
-    async def note_denial(self, caller: Caller, method: str, reason: str) -> None:
-        """Keep a record of a refusal; the transaction that was refused is rolled back by then."""
-        if caller.clinic_id is None:
-            return
-        record = audit.Record(
-            action=method.rpartition(".")[2],
-            object_type="method",
-            object_id=method,
-            outcome="denied",
-            reason=reason,
-        )
-
-        async def body(connection: AsyncConnection, _: datetime) -> None:
-            await audit.add(connection, caller, caller.clinic, record)
-
-        await self._database.transact(body, clinics=[caller.clinic], deadline=1.0)
 
 
 def _transaction(connection: AsyncConnection, caller: Caller, now: datetime) -> Transaction:

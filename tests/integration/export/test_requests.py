@@ -264,7 +264,8 @@ async def test_row_level_security_hides_an_export_from_another_clinic(world):
         rows = await connection.exec_driver_sql("select id from exports")
         return [row.id for row in rows]
 
-    database = world.storage._database
-    assert await database.transact(count, clinics=[world.clinic_id]) == [UUID(export.export_id)]
-    assert await database.transact(count, clinics=[uuid4()]) == []
-    assert await database.transact(count) == []
+    assert await world.database.transact(count, clinics=[world.clinic_id]) == [
+        UUID(export.export_id)
+    ]
+    assert await world.database.transact(count, clinics=[uuid4()]) == []
+    assert await world.database.transact(count) == []
