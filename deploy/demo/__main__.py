@@ -71,17 +71,34 @@ async def until_told(words: Sequence[str], overrides: Mapping[str, str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
-    parser.add_argument("--people", metavar="DIRECTORY", help="FHIR R4 people, as NDJSON files")
-    parser.add_argument("--dialogues", metavar="FILE", help="dialogues, one a line of JSON")
-    parser.add_argument("--count", metavar="N", default="200", help="how many dialogues")
+    parser.add_argument(
+        "--people", metavar="DIRECTORY", type=Path, help="FHIR R4 people, as NDJSON files"
+    )
+    parser.add_argument(
+        "--dialogues", metavar="FILE", type=Path, help="dialogues, one a line of JSON"
+    )
+    parser.add_argument(
+        "--count", metavar="N", type=_positive, default=200, help="how many dialogues"
+    )
     arguments = parser.parse_args()
     if (arguments.people is None) != (arguments.dialogues is None):
         parser.error("PEOPLE and DIALOGUES go together: people to speak, and what they say")
-    words, overrides = ["tour"], {}
-    if arguments.people is not None:
-        files = ["--people", arguments.people, "--dialogues", arguments.dialogues]
-        words, overrides = ["replay", *files, "--count", arguments.count], _RAISED_LIMITS
-    return asyncio.run(until_told(words, overrides))
+    if arguments.people is None:
+        return asyncio.run(until_told(["tour"], {}))
+    # What can be said at once need not wait for a suite.
+    if not arguments.people.is_dir():
+        parser.error(f"{arguments.people} is no directory of *.ndjson files")
+    if not arguments.dialogues.is_file():
+        parser.error(f"{arguments.dialogues} is no file of dialogues")
+    files = ["--people", str(arguments.people), "--dialogues", str(arguments.dialogues)]
+    words = ["replay", *files, "--count", str(arguments.count)]
+    return asyncio.run(until_told(words, _RAISED_LIMITS))
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError("a whole number above 0 is wanted")
+    return int(text)
 
 
 if __name__ == "__main__":

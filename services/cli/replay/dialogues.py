@@ -83,7 +83,7 @@ def _dialogue(line: bytes, place: str, number: int) -> Dialogue:
 
 def _playable(dialogue: Dialogue, dropped: Counter[str]) -> Dialogue:
     sendable = [turn for turn in dialogue.turns if _is_sendable(turn.text)]
-    dropped["turns that no message can hold"] += len(dialogue.turns) - len(sendable)
+    dropped["unsendable turns"] += len(dialogue.turns) - len(sendable)
     kept = list(dropwhile(lambda turn: turn.side is Side.PROFILE, sendable))
     dropped["leading patient turns"] += len(sendable) - len(kept)
     return Dialogue(dialogue.id, tuple(kept))

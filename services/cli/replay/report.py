@@ -38,8 +38,8 @@ def verdict(outcome: Outcome) -> str:
         return (
             f"All {outcome.messages} messages of {outcome.dialogues} dialogues came back byte for "
             f"byte on both sides, each of the {outcome.staff_messages} staff messages made its "
-            f"mail, nothing stayed unread, and {outcome.merges} merges and {outcome.unmerges} "
-            "un-merges hid and restored exactly what they should."
+            f"mail, nothing stayed unread, and merging {outcome.merges} patients and un-merging "
+            f"{outcome.unmerges} of them hid and restored exactly what it should."
         )
     return (
         f"Not all is as it should be: {len(outcome.differences)} differences, and "
@@ -61,8 +61,8 @@ def _numbers(outcome: Outcome) -> Iterator[tuple[str, str]]:
             yield f"dropped: {what}", str(number)
     yield "dialogues", str(outcome.dialogues)
     yield "messages", str(outcome.messages)
-    rate = f"{measured.messages_a_second:.1f} over {measured.seconds:.1f} s"
-    yield "messages a second", f"{rate}, each staff message waiting for its mail"
+    yield "replayed in", f"{measured.seconds:.1f} s, each staff message waiting for its mail"
+    yield "messages a second", f"{measured.messages_a_second:.1f}"
     sends, mails = measured.sends, measured.mails
     yield "SendMessage", f"p50 {milliseconds(sends, 0.5)}, p99 {milliseconds(sends, 0.99)}"
     yield "from send to mail", f"p50 {milliseconds(mails, 0.5)}, p99 {milliseconds(mails, 0.99)}"
