@@ -239,7 +239,7 @@ def to_get_state(request: internal.GetStateRequest, caller: Caller) -> GetState:
         case "session_id":
             id = parse_id(request.session_id, field="session_id")
             return GetState(caller=caller, kind=Kind.SESSION, id=id)
-        case "clinic" if request.clinic and caller.clinic_id is not None:
+        case "clinic" if request.clinic:
             return GetState(caller=caller, kind=Kind.CLINIC, id=caller.clinic_id)
     raise InvalidArgument("subject is needed", field="subject")
 

@@ -60,7 +60,7 @@ select id from chain where depth > 0 order by depth
 _HIT = """select profile_id from search_terms
     where clinic_id = :clinic_id and term >= :low_{n} and term < :high_{n}"""
 # Who was merged away is found by the old name, and answered by the one who survives (R5).
-# `offset 0` keeps the planner, which cannot know how many hits there are, to a look by key for each.
+# `offset 0` keeps the planner, which cannot know how many hits there are, to one look by key a hit.
 _SEARCH = """
 with recursive survivors (id) as (
     select profile_id from ({hits}) as hits

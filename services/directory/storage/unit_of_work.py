@@ -1,5 +1,6 @@
 """One transaction of this service, and the only door to its stores."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,10 @@ class Command(Protocol):
 
 C = TypeVar("C", bound=Command)
 R = TypeVar("R")
+
+
+# `UpdateProfile` is audited as `update_profile`, done or denied.
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,7 @@ class Storage:
         if clinic_id is None:
             return
         record = audit.Record(
-            action=method.rpartition(".")[2],
+            action=_WORD.sub("_", method.rpartition(".")[2]).lower(),
             object_type="method",
             object_id=method,
             outcome="denied",

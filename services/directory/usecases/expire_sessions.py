@@ -11,7 +11,7 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Caller, Role
 from services.directory.domain.session import SessionLimits
 from services.directory.storage.unit_of_work import Storage, Transaction
-from services.directory.usecases.confirm import Peers, confirmed
+from services.directory.usecases.confirm import Peers, told
 
 PASS_SECONDS = 10.0
 _MOST = 200
@@ -35,8 +35,12 @@ async def expire_for_ever(
 
 
 async def expire_due(storage: Storage, peers: Peers, *, limits: SessionLimits, clock: Clock) -> int:
-    """End what is over a limit now, one clinic a transaction; how many were found."""
+    """End what is over a limit now, one clinic a transaction; how many were found.
+
+    The others are told side by side, so that one who is out of reach delays no clinic's sessions.
+    """
     due = await storage.sessions_due(limits, most=_MOST)
+    ended = []
     for clinic_id, of_clinic in groupby(due, key=itemgetter(0)):
         caller = Caller(
             role=Role.SERVICE,
@@ -47,7 +51,8 @@ async def expire_due(storage: Storage, peers: Peers, *, limits: SessionLimits, c
         command = ExpireSessions(
             caller=caller, session_ids=tuple(id for _, id in of_clinic), limits=limits
         )
-        await confirmed(expire_sessions, command, storage=storage, peers=peers)
+        ended.append(await storage.run_telling(expire_sessions, command))
+    await asyncio.gather(*(told(outcome, peers=peers) for outcome in ended))
     return len(due)
 
 

@@ -24,9 +24,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetState:
+    """`id` is that of a person or a session; the clinic is the caller's."""
+
     caller: Caller
     kind: Kind
-    id: UUID
+    id: UUID | None
 
 
 async def get_state(tx: Transaction, command: GetState) -> State:
@@ -34,9 +36,9 @@ async def get_state(tx: Transaction, command: GetState) -> State:
 
 
 async def _subject(tx: Transaction, command: GetState) -> Subject:
+    if command.kind is Kind.CLINIC or command.id is None:
+        return await access_clinic(tx)
     match command.kind:
-        case Kind.CLINIC:
-            return await access_clinic(tx)
         case Kind.STAFF:
             return await access_staff_member(tx, command.id)
         case Kind.PROFILE:

@@ -81,7 +81,7 @@ async def test_nobody_else_does_and_the_attempt_is_audited(world, owner):
             "FULL_ACCESS_REQUIRED",
         )
     assert (await world.state(owner.clinic_id, clinic=True)).version == 1
-    denied = ("UpdateMessagingSettings", "denied", "FULL_ACCESS_REQUIRED")
+    denied = ("update_messaging_settings", "denied", "FULL_ACCESS_REQUIRED")
     assert world.audited(owner.clinic_id)[-1] == denied
 
 

@@ -196,7 +196,7 @@ async def test_only_full_access_merges_and_unmerges(world, owner):
 
     assert reason(denied) == reason(denied_too) == "FULL_ACCESS_REQUIRED"
     assert await merged_into(owner, twin) == pat.profile_id
-    assert ("UnmergeProfiles", "denied", "FULL_ACCESS_REQUIRED") in world.audited(owner.clinic_id)
+    assert ("unmerge_profiles", "denied", "FULL_ACCESS_REQUIRED") in world.audited(owner.clinic_id)
     assert ("merge_profiles", "done", "") in world.audited(owner.clinic_id)
 
 
