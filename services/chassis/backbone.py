@@ -16,7 +16,8 @@ from services.chassis.identity import Caller
 from services.chassis.inbox import Intake, ListEvents, StartAgain, Sweep, take_from_bus
 from services.chassis.interceptors.authentication import Verifier
 from services.chassis.lifecycle import Check, Close, Task
-from services.chassis.outbox import Refused, Relay, Sequencer
+from services.chassis.outbox import Sequencer
+from services.chassis.relay import Refused, Relay
 from services.chassis.schema import current_revision, newest_revision
 from services.chassis.settings import ChassisSettings
 

@@ -7,15 +7,14 @@ tries again.
 
 import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from uuid import UUID
+from contextlib import suppress
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -28,13 +27,16 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
+from services.chassis.envelope import size, to_headers
 from services.chassis.errors import Unavailable
 from services.chassis.logs import get_logger
-from services.chassis.outbox import Event, Refused
+from services.chassis.outbox import Event
+from services.chassis.relay import Refused
 
 PUBLISH_SECONDS = 2.0
 ACK_WAIT_SECONDS = 30
-_STREAM_FULL = 10077
+# The stream, or the account, has no room left: room is made, and then it goes on.
+_FULL = frozenset({10077, 10002})
 _WEEK_SECONDS = 7 * 86_400
 _DUPLICATES_SECONDS = 600
 _BATCH = 100
@@ -56,30 +58,46 @@ class Bus:
         self._service = service
         self._replicas = replicas
         self._client = Client()
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._wake_handlers: dict[str, Callable[[], None]] = {}
 
     async def run(self) -> None:
-        """Connect and stay; ends only when cancelled. May be called again after a failure."""
-        if not self._client.is_connected:
+        """Connect and stay; the client connects again by itself. May be run again after a failure.
+
+        Raises Unavailable where the client gave up for good, as it does on many errors that a
+        server tells it, and Drifted.
+        """
+        if self._ended.is_set():
             await self._connect()
         await self.ensure_stream(self._service)
-        await asyncio.Event().wait()
+        await self._ended.wait()
+        raise Unavailable("NATS ended the connection")
 
     async def _connect(self) -> None:
-        await self._client.connect(
+        # A new one each time: a client that was closed is of no use any more.
+        self._client = client = Client()
+        await client.connect(
             self._url,
             name=self._service,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
+            # Not all at once; any number of seconds will do, whatever its type says.
+            reconnect_time_wait=random.uniform(0.5, 1.5),  # type: ignore[arg-type]
             ping_interval=10,
             connect_timeout=2,
             error_cb=_on_error,
-            closed_cb=_on_closed,
+            closed_cb=self._on_closed,
             inbox_prefix=f"_INBOX_{self._service}".encode(),
         )
-        log.info("bus_connected")
         for subject, handler in self._wake_handlers.items():
-            await self._client.subscribe(subject, cb=_ignoring_message(handler))
+            await client.subscribe(subject, cb=_ignoring_message(handler))
+        if not client.is_closed:
+            self._ended.clear()
+            log.info("bus_connected")
+
+    async def _on_closed(self) -> None:
+        self._ended.set()
+        log.warning("bus_closed")
 
     @property
     def connected(self) -> bool:
@@ -108,17 +126,19 @@ class Bus:
         Raises Unavailable where that is not known (the same id may be published again), Refused
         where NATS will never take it.
         """
+        jetstream = self.jetstream
+        # More than this, headers included, and the server would end the whole connection.
+        if size(event) > self._client.max_payload:
+            raise Refused
         try:
-            await self.jetstream.publish(
-                event.subject, event.payload, timeout=PUBLISH_SECONDS, headers=_headers(event)
+            await jetstream.publish(
+                event.subject, event.payload, timeout=PUBLISH_SECONDS, headers=to_headers(event)
             )
         except NoStreamResponseError:
             await self.ensure_stream(self._service)
             raise Unavailable("The stream was gone and has been made again") from None
-        except MaxPayloadError as error:
-            raise Refused from error
         except APIError as error:
-            if error.err_code == _STREAM_FULL or (error.code or 500) >= 500:
+            if error.err_code in _FULL or (error.code or 500) >= 500:
                 raise Unavailable("The stream takes no events now") from error
             raise Refused from error
         except (NatsError, TimeoutError) as error:
@@ -131,7 +151,8 @@ class Bus:
     async def wake(self) -> None:
         """Tell the other copies of this service that there are new positions; a courtesy."""
         if self._client.is_connected:
-            await self._client.publish(f"wake.{self._service}", b"")
+            with suppress(NatsError):
+                await self._client.publish(f"wake.{self._service}", b"")
 
     async def ensure_stream(self, service: str) -> None:
         """Make a service's stream where it is absent; raises Drifted where it is not as ours."""
@@ -183,41 +204,6 @@ def _consumer_config(durable: str) -> ConsumerConfig:
         ack_wait=ACK_WAIT_SECONDS,
         max_deliver=-1,
         max_ack_pending=1_000,
-    )
-
-
-def _headers(event: Event) -> dict[str, str]:
-    """The CloudEvents NATS binding, and what the inbox needs."""
-    return {
-        "Nats-Msg-Id": str(event.event_id),
-        "ce-id": str(event.event_id),
-        "ce-type": event.type,
-        "ce-kind": event.kind,
-        "ce-source": event.source,
-        "ce-time": event.occurred_at.isoformat(),
-        "ce-clinic": str(event.clinic_id),
-        "ce-aggregate": str(event.aggregate_id),
-        "ce-position": str(event.position),
-        "ce-incarnation": event.incarnation,
-        "traceparent": event.trace,
-    }
-
-
-def to_event(message: Msg) -> Event:
-    """The event in a message; KeyError or ValueError where it is none of ours."""
-    headers = message.headers or {}
-    return Event(
-        event_id=UUID(headers["ce-id"]),
-        clinic_id=UUID(headers["ce-clinic"]),
-        source=headers["ce-source"],
-        kind=headers["ce-kind"],
-        type=headers["ce-type"],
-        aggregate_id=UUID(headers["ce-aggregate"]),
-        position=int(headers["ce-position"]),
-        incarnation=headers["ce-incarnation"],
-        occurred_at=datetime.fromisoformat(headers["ce-time"]).astimezone(UTC),
-        trace=headers.get("traceparent", ""),
-        payload=message.data,
     )
 
 
@@ -302,7 +288,3 @@ def _ignoring_message(handler: Callable[[], None]) -> Callable[[Msg], Awaitable[
 
 async def _on_error(error: Exception) -> None:
     log.warning("bus_error", error_class=type(error).__name__)
-
-
-async def _on_closed() -> None:
-    log.warning("bus_closed")

@@ -16,9 +16,10 @@ from nats.aio.msg import Msg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.bus import PullConsumer, to_event
+from services.chassis.bus import PullConsumer
 from services.chassis.clock import Clock
 from services.chassis.database import Database
+from services.chassis.envelope import to_event
 from services.chassis.errors import OutOfRange, Unavailable
 from services.chassis.ids import uuid7
 from services.chassis.logs import get_logger

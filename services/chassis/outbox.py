@@ -1,35 +1,29 @@
 """Events, written with the change that they tell of and numbered after it (design section 5).
 
 `add` writes rows in the caller's transaction. The sequencer gives them positions, gapless for
-ever; the relay publishes them in the order of positions. Everything that reads events reads by
+ever; `relay.py` publishes them in the order of positions. Everything that reads events reads by
 position. NATS holds a copy; the record is here.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.database import Database
-from services.chassis.errors import OutOfRange, Unavailable
+from services.chassis.errors import OutOfRange
 from services.chassis.ids import uuid7
-from services.chassis.logs import get_logger
 from services.chassis.telemetry import current_traceparent
 
 POLL_SECONDS = 0.25
 # Readers are woken by the sequencer's poll; this is for a wake-up that was lost.
 UNTOLD_SECONDS = 2.0
-LEASE_SECONDS = 10
-IN_FLIGHT = 64
 RETENTION = timedelta(days=7)
 _PASS_ROWS = 1_000
-
-log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,130 +254,4 @@ def _to_event(row: Row[tuple[object, ...]], source: str) -> Event:
         occurred_at=row.created_at,
         trace=row.trace,
         payload=row.payload,
-    )
-
-
-class Refused(Exception):
-    """The bus will never take this event: too large, or forbidden."""
-
-
-_LEASE = text("""
-update outbox_head
-set published_position = greatest(published_position, :published),
-    relay_owner = :owner, relay_until = clock_timestamp() + make_interval(secs => :seconds)
-where relay_owner = :owner or relay_until < clock_timestamp()
-returning published_position
-""")
-_UNSYNCED = text("set local synchronous_commit = off")
-_RELEASE = text("""
-update outbox_head set published_position = greatest(published_position, :published),
-    relay_until = '-infinity' where relay_owner = :owner
-""")
-_PARK = text("""
-insert into dead_letters (id, clinic_id, consumer, source, event_id, kind, type, position,
-    incarnation, payload, trace, error_class, attempts, occurred_at)
-values (:id, :clinic_id, 'relay', :source, :event_id, :kind, :type, :position,
-    :incarnation, :payload, :trace, 'Refused', 1, :occurred_at)
-on conflict do nothing
-""")
-
-Publish = Callable[[Event], Awaitable[None]]
-
-
-class Relay:
-    """Publishes from the published position on, in order within an aggregate.
-
-    One relay holds a lease; two for a moment are harmless, for every copy of an event carries the
-    same `Nats-Msg-Id`. `publish` raises Unavailable for "not now, or not known", Refused for never.
-    """
-
-    def __init__(self, database: Database, *, source: str, publish: Publish) -> None:
-        self.positioned = Signal()
-        self._database = database
-        self._source = source
-        self._publish = publish
-        self._owner = uuid7()
-        self._published = 0
-
-    async def run(self) -> None:
-        try:
-            while True:
-                if not await self.relay():
-                    await self.positioned.wait(UNTOLD_SECONDS)
-        finally:
-            await asyncio.shield(self._release())
-
-    async def relay(self) -> bool:
-        """One pass; true where something was published and there may be more."""
-        events = await self._database.connect(self._leased)
-        if not events:
-            return False
-        before = self._published
-        self._published = await self._publish_all(events)
-        return self._published > before
-
-    async def _leased(self, connection: AsyncConnection) -> Sequence[Event]:
-        """Renew the lease, record what was published, and read on; nothing without the lease.
-
-        Not synced to disk: a crash that forgets it publishes again, under the same ids.
-        """
-        await connection.execute(_UNSYNCED)
-        parameters = {
-            "owner": self._owner,
-            "seconds": LEASE_SECONDS,
-            "published": self._published,
-        }
-        published = (await connection.execute(_LEASE, parameters)).scalar_one_or_none()
-        if published is None:
-            return []
-        self._published = published
-        return await read(connection, self._source, after=published, most=4 * IN_FLIGHT)
-
-    async def _publish_all(self, events: Sequence[Event]) -> int:
-        """The last position before which everything is published."""
-        slots = asyncio.Semaphore(IN_FLIGHT)
-        ordered = sorted(events, key=lambda event: (str(event.aggregate_id), event.position))
-        chains = [list(chain) for _, chain in groupby(ordered, lambda event: event.aggregate_id)]
-        failed = await asyncio.gather(*(self._publish_chain(chain, slots) for chain in chains))
-        first_failed = min((position for position in failed if position is not None), default=None)
-        return events[-1].position if first_failed is None else first_failed - 1
-
-    async def _publish_chain(self, chain: Sequence[Event], slots: asyncio.Semaphore) -> int | None:
-        """Publish one aggregate's events in order; the first position that failed, or None."""
-        async with slots:
-            for event in chain:
-                try:
-                    await self._publish(event)
-                except Unavailable:
-                    return event.position
-                except Refused:
-                    await self._park(event)
-        return None
-
-    async def _park(self, event: Event) -> None:
-        log.error("event_refused_by_bus", event_id=event.event_id, type=event.type)
-        await self._database.connect(lambda connection: park(connection, event))
-
-    async def _release(self) -> None:
-        parameters = {"owner": self._owner, "published": self._published}
-        await self._database.connect(lambda c: c.execute(_RELEASE, parameters))
-
-
-async def park(connection: AsyncConnection, event: Event) -> None:
-    """Keep what NATS refuses for good as a dead letter."""
-    await connection.execute(
-        _PARK,
-        {
-            "id": uuid7(),
-            "clinic_id": event.clinic_id,
-            "source": event.source,
-            "event_id": event.event_id,
-            "kind": event.kind,
-            "type": event.type,
-            "position": event.position,
-            "incarnation": event.incarnation,
-            "payload": event.payload,
-            "trace": event.trace,
-            "occurred_at": event.occurred_at,
-        },
     )
