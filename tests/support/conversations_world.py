@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import grpc
+from sqlalchemy import text
 
 from clinic.conversations.v1 import conversations_service_pb2 as pb
 from clinic.conversations.v1.conversations_service_pb2_grpc import (
@@ -48,9 +49,14 @@ from services.directory_replica.states import (
     Version,
 )
 from services.messaging_rule import Override, Side
+from tests.support.eventually import eventually
 from tests.support.grpc_world import Keys, bearer, serving
 from tests.support.postgres import ServiceDatabase
 
+_HEAD = text("""
+select last_position, exists (select from outbox where position is null) as waiting
+from outbox_head
+""")
 SEALING_KEY = bytes(range(32))
 
 
@@ -224,6 +230,8 @@ class ConversationsWorld:
     keys: Keys
     stub: Any
     channel: grpc.aio.Channel
+    worker: Database
+    tail: Tail
     clinic_id: UUID = field(default_factory=uuid4)
     _versions: dict[UUID, int] = field(default_factory=dict)
 
@@ -239,6 +247,17 @@ class ConversationsWorld:
         stated = replace(state, stamp=Version(incarnation="i1", version=version))
         self.directory.now_is(stated)
         return stated
+
+    async def settle(self) -> None:
+        """Every event so far has been numbered and has passed the tail."""
+
+        async def settled() -> bool:
+            rows = await self.worker.connect(lambda c: c.execute(_HEAD))
+            head = rows.one()
+            at_end: bool = head.last_position == self.tail.at.number and not head.waiting
+            return at_end
+
+        await eventually(settled)
 
     async def clinic(self, *, allowed: bool = True, clinic_id: UUID | None = None) -> UUID:
         clinic_id = clinic_id or self.clinic_id
@@ -359,7 +378,7 @@ async def conversations_world(
         worker = Database(databases.worker, size=4, name="test worker")
         stack.push_async_callback(worker.close)
         tail = Tail(worker)
-        sequencer = Sequencer(worker, positioned=tail.positioned.set)
+        sequencer = Sequencer(worker, positioned=tail.positioned.set, noticed=tail.positioned.set)
         running = [asyncio.create_task(task()) for task in (sequencer.run, tail.run, tail.revoke)]
         stack.callback(lambda: [task.cancel() for task in running])
 
@@ -387,4 +406,6 @@ async def conversations_world(
             keys=signing,
             stub=ConversationsServiceStub(edge.channel),
             channel=edge.channel,
+            worker=worker,
+            tail=tail,
         )

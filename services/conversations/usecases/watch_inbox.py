@@ -58,7 +58,8 @@ async def watch_inbox(
         except OutOfRange:
             missed = []
             yield Update(begin, Resync())
-        told = begin.number
+        # The token may come from a copy that is ahead of this one.
+        told = max(begin.number, command.since.number if command.since else 0)
         for event in missed:
             for update in await _updates(storage, command.caller, event, begin.incarnation):
                 yield update

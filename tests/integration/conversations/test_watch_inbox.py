@@ -14,6 +14,7 @@ async def thread(world):
     doctor, patient = await world.staff(), await world.profile()
     conversation = await doctor.start(patient)
     await doctor.send(conversation.conversation_id, "before the watch")
+    await world.settle()
     return doctor, patient, conversation.conversation_id
 
 
