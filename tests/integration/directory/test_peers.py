@@ -84,9 +84,11 @@ def signer(tmp_path):
 async def both(taking, signer):
     """A client of each service, and the two behind one port."""
     keys, own = signer
+    conversations = Conversations(taking)  # type: ignore[abstract]
+    notifications = Notifications(taking)  # type: ignore[abstract]
     doors = [
-        registration(add_ConversationsInternalServiceServicer_to_server, Conversations(taking)),
-        registration(add_NotificationsInternalServiceServicer_to_server, Notifications(taking)),
+        registration(add_ConversationsInternalServiceServicer_to_server, conversations),
+        registration(add_NotificationsInternalServiceServicer_to_server, notifications),
     ]
     async with serving(keys, doors) as edge:
         yield (
