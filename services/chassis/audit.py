@@ -1,5 +1,6 @@
 """Who did what, in the transaction that did it; insert-only for the service (R34)."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.database import Database
 from services.chassis.identity import Caller
 
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
 _ADD = text("""
 insert into audit (clinic_id, actor, action, object_type, object_id, outcome, reason)
 values (:clinic_id, :actor, :action, :object_type, :object_id, :outcome, :reason)
@@ -48,7 +50,7 @@ async def note_denial(database: Database, caller: Caller, method: str, reason: s
     if caller.clinic_id is None:
         return
     record = Record(
-        action=method.rpartition(".")[2],
+        action=_WORD.sub("_", method.rpartition(".")[2]).lower(),
         object_type="method",
         object_id=method,
         outcome="denied",

@@ -2,6 +2,8 @@
 
 import os
 
+import grpc
+
 from clinic.directory.v1.directory_internal_service_pb2_grpc import (
     add_DirectoryInternalServiceServicer_to_server,
 )
@@ -10,7 +12,7 @@ from clinic.operations.v1.operations_service_pb2_grpc import (
     add_OperationsServiceServicer_to_server,
 )
 from services.chassis.backbone import Backbone
-from services.chassis.client import Peer, open_channel
+from services.chassis.client import Peer, Signer, open_channel
 from services.chassis.clock import system_clock
 from services.chassis.lifecycle import Service
 from services.chassis.operations import OperationsServicer
@@ -41,14 +43,7 @@ async def compose() -> Service:
         open_channel(target, tls=chassis.tls)
         for target in (settings.conversations_target, settings.notifications_target)
     ]
-    peers = Peers(
-        conversations=ConversationsClient(
-            channels[0], Peer("conversations", signer=backbone.signer), encode=to_message
-        ),
-        notifications=NotificationsClient(
-            channels[1], Peer("notifications", signer=backbone.signer), encode=to_message
-        ),
-    )
+    peers = peers_behind(*channels, signer=backbone.signer)
     page_tokens = PageTokens(chassis.sealing_bytes)
     limits = SessionLimits(idle=settings.session_idle, lifetime=settings.session_lifetime)
     return Service(
@@ -74,5 +69,19 @@ async def compose() -> Service:
         | {"sessions": lambda: expire_for_ever(storage, peers, limits=limits, clock=system_clock)},
         ready=backbone.ready,
         close=[*(channel.close for channel in channels), *backbone.close],
-        on_denied=storage.note_denial,
+        on_denied=backbone.note_denial,
+    )
+
+
+def peers_behind(
+    conversations: grpc.aio.Channel, notifications: grpc.aio.Channel, *, signer: Signer
+) -> Peers:
+    """The services that are told what now holds."""
+    return Peers(
+        conversations=ConversationsClient(
+            conversations, Peer("conversations", signer=signer), encode=to_message
+        ),
+        notifications=NotificationsClient(
+            notifications, Peer("notifications", signer=signer), encode=to_message
+        ),
     )

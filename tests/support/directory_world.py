@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,6 +24,7 @@ from clinic.directory.v1.directory_service_pb2_grpc import (
     DirectoryServiceStub,
     add_DirectoryServiceServicer_to_server,
 )
+from services.chassis.audit import note_denial
 from services.chassis.clock import system_clock
 from services.chassis.database import Database
 from services.chassis.paging import PageTokens
@@ -238,7 +240,8 @@ async def directory_world(
                 DirectoryInternalServicer(storage, peers, tokens),
             ),
         ]
-        edge = await stack.enter_async_context(serving(keys, doors, on_denied=storage.note_denial))
+        on_denied = partial(note_denial, database)
+        edge = await stack.enter_async_context(serving(keys, doors, on_denied=on_denied))
         yield DirectoryWorld(
             storage=storage,
             database=database,

@@ -1,6 +1,5 @@
 """One transaction of this service, and the only door to its stores."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,10 +32,6 @@ class Command(Protocol):
 
 C = TypeVar("C", bound=Command)
 R = TypeVar("R")
-
-
-# `UpdateProfile` is audited as `update_profile`, done or denied.
-_WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,24 +171,6 @@ class Storage:
         outcome = await self._database.transact(body, clinics=[caller.clinic], deadline=deadline)
         self._committed()
         return outcome
-
-    async def note_denial(self, caller: Caller, method: str, reason: str) -> None:
-        """Keep a record of a refusal; the transaction that was refused is rolled back by then."""
-        clinic_id = caller.clinic_id
-        if clinic_id is None:
-            return
-        record = audit.Record(
-            action=_WORD.sub("_", method.rpartition(".")[2]).lower(),
-            object_type="method",
-            object_id=method,
-            outcome="denied",
-            reason=reason,
-        )
-
-        async def body(connection: AsyncConnection, _: datetime) -> None:
-            await audit.add(connection, caller, clinic_id, record)
-
-        await self._database.transact(body, clinics=[clinic_id], deadline=1.0)
 
     async def states_after(self, after: tuple[UUID, UUID], *, most: int) -> Sequence[State]:
         """Current states of all clinics, in the order of clinic and id."""

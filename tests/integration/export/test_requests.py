@@ -41,7 +41,7 @@ async def test_nobody_else_on_the_staff_sees_them(world):
     error = await failure(listed(world, staff.metadata))
 
     assert reason(error) == "OWNER_REQUIRED"
-    assert world.audit() == [("ListExports", "denied", "OWNER_REQUIRED")]
+    assert world.audit() == [("list_exports", "denied", "OWNER_REQUIRED")]
 
 
 async def test_whoever_became_owner_a_moment_ago_is_not_refused(world):
@@ -127,7 +127,7 @@ async def test_a_request_from_any_other_address_does_not(world, address):
 
     assert reason(error) == "REQUESTER_NOT_OWNER"
     assert (await listed_by_ops(world)).exports == []
-    assert world.audit() == [("CreateExport", "denied", "REQUESTER_NOT_OWNER")]
+    assert world.audit() == [("create_export", "denied", "REQUESTER_NOT_OWNER")]
 
 
 async def test_every_refusal_reads_the_same(world):
