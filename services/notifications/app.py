@@ -79,6 +79,7 @@ async def compose() -> Service:
         internal=internal_services(backbone, storage, page_tokens, replica),
         tasks=backbone.tasks | mail_tasks(backbone, works, applied=applied, due=due),
         ready=backbone.ready,
+        on_denied=backbone.note_denial,
         close=[*(channel.close for channel in channels.values()), *backbone.close],
         routes=UnsubscribeDoor(tokens, directory).routes(),
     )
