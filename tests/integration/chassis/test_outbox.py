@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from services.chassis import outbox, retention
 from services.chassis.errors import OutOfRange
-from services.chassis.outbox import Sequencer
+from services.chassis.outbox import Event, Sequencer
 from tests.support.events import OnTheSpot, a_fact, crash_at_each_wait, facts_of, write
 from tests.support.eventually import eventually
 
@@ -26,13 +26,15 @@ class _Undecided(Exception):
 
 @asynccontextmanager
 async def _running(*tasks):
+    """Run these in the background; none of them may fail."""
     running = [asyncio.create_task(task) for task in tasks]
     try:
         yield
     finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        ends = await asyncio.gather(*running, return_exceptions=True)
+    assert {type(end) for end in ends} == {asyncio.CancelledError}
 
 
 def _sequencer(worker):
@@ -60,8 +62,10 @@ async def test_writers_that_commit_out_of_order_and_roll_back_leave_no_gap(
     app, worker, positions, look, in_order_of_each_aggregate
 ):
     chance, clinic = random.Random(7), uuid4()
-    things, versions = [uuid4() for _ in range(5)], {}
+    things = [uuid4() for _ in range(5)]
+    versions = dict.fromkeys(things, 0)
     committed = 0
+    followed: list[Event] = []
 
     async def write_some():
         nonlocal committed
@@ -70,7 +74,7 @@ async def test_writers_that_commit_out_of_order_and_roll_back_leave_no_gap(
 
             async def change(connection, _, thing=thing, pause=pause, lost=lost):
                 await connection.execute(_LOCK, {"aggregate": str(thing)})
-                version = versions[thing] = versions.get(thing, 0) + 1
+                version = versions[thing] = versions[thing] + 1
                 fact = a_fact(clinic_id=clinic, aggregate_id=thing, aggregate_version=version)
                 await outbox.add(connection, [fact])
                 await asyncio.sleep(pause)  # so that the ids and the commits are out of step
@@ -83,15 +87,27 @@ async def test_writers_that_commit_out_of_order_and_roll_back_leave_no_gap(
             except _Undecided:
                 pass
 
-    async with _running(*(_sequencer(worker).run() for _ in range(3))):
+    async def read_on(connection):
+        after = followed[-1].position if followed else 0
+        followed.extend(await outbox.read(connection, "test", after=after, most=20))
+
+    async def for_ever(step):
+        while True:
+            await step()
+
+    steps = [_sequencer(worker).number for _ in range(3)] + [lambda: worker.connect(read_on)]
+    async with _running(*map(for_ever, steps)):
         await asyncio.gather(*(write_some() for _ in range(6)))
 
-        async def numbered():
-            return look("select from outbox where position is null") == []
+        async def all_followed():
+            return len(followed) >= committed
 
-        await eventually(numbered)
+        await eventually(all_followed)
 
     assert positions() == list(range(1, committed + 1))
+    # Who reads along sees each event once, and no position is given anew.
+    rows = look("select event_id, position from outbox order by position")
+    assert [(event.event_id, event.position) for event in followed] == rows
     assert in_order_of_each_aggregate()
 
 
@@ -169,7 +185,7 @@ async def test_more_events_than_a_pass_numbers_are_numbered_by_the_next(
 async def test_a_sequencer_tells_its_readers_and_those_of_other_copies_notice(app, worker):
     told, noticed = [], []
     giving = Sequencer(worker, positioned=lambda: told.append(1))
-    watching = Sequencer(worker, positioned=list, noticed=lambda: noticed.append(1))
+    watching = Sequencer(worker, positioned=lambda: None, noticed=lambda: noticed.append(1))
     await watching.look()
     before = len(noticed)
     await write(app, a_fact())
