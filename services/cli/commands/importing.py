@@ -44,12 +44,13 @@ def add(commands: Commands) -> None:
 
 
 async def import_files(session: Session, arguments: Namespace) -> Told:
+    # Nothing is sent before all of the files are known to be there.
+    files = {file: (_header(file, arguments), _size(file)) for file in arguments.files}
     platform = session.desk.platform(session.clinic_of(arguments))
     outcomes = {}
     with _progress() as progress:
-        for file in arguments.files:
-            header = _header(file, arguments)
-            task = progress.add_task(file.name, total=_size(file))
+        for file, (header, size) in files.items():
+            task = progress.add_task(file.name, total=size)
             parts = _told(chunks_of_file(file), progress, task)
             outcomes[file.name] = await import_profiles(
                 session.suite, platform, header=header, chunks=parts
