@@ -6,7 +6,16 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-from services.cli.commands import accounts, clinic, demos, exports, importing, messages, ops
+from services.cli.commands import (
+    accounts,
+    clinic,
+    demos,
+    exports,
+    importing,
+    messages,
+    ops,
+    watching,
+)
 from services.cli.failures import Failed
 from services.cli.output import tell
 from services.cli.parsing import epilog
@@ -40,6 +49,7 @@ def build_parser() -> ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     accounts.add(commands)
     messages.add(commands)
+    watching.add(commands)
     clinic.add(commands)
     importing.add(commands)
     exports.add(ops.add(commands))
