@@ -64,8 +64,8 @@ def table(columns: Sequence[str], rows: Iterable[Row], *, empty: str) -> Group:
     cells = [[plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for place, column in enumerate(columns):
-        longest = max((_longest_word(row[place]) for row in cells), default=0)
-        shown.add_column(column, overflow="fold", min_width=longest)
+        holds_ids = any(_holds_id(row[place]) for row in cells)
+        shown.add_column(column, overflow="fold", width=_ID_LENGTH if holds_ids else None)
     for row in cells:
         shown.add_row(*row)
     return Group(shown) if cells else Group(plain(empty))
@@ -100,9 +100,8 @@ def word(enum_name: str, prefix: str) -> str:
     return "" if name == "UNSPECIFIED" else name.lower().replace("_", " ")
 
 
-def _longest_word(cell: Text) -> int:
-    """Words longer than an id may be broken."""
-    return max((len(word) for word in cell.plain.split() if len(word) <= _ID_LENGTH), default=0)
+def _holds_id(cell: Text) -> bool:
+    return any(len(word) == _ID_LENGTH for word in cell.plain.split())
 
 
 def _visible(character: str) -> str:

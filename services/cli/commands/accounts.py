@@ -46,7 +46,8 @@ async def make_demo_clinic(session: Session, arguments: Namespace) -> Told:
         "tokens": dict(await demo_clinic.sign_in(session.desk, demo)),
         "commands": commands,
     }
-    return Told(data, Group(people, plain("\nTo try:"), lines(*(f"  {each}" for each in commands))))
+    to_try = lines("\nTo try:", *(f"  {each}" for each in commands))
+    return Told(data, Group(people, to_try), wraps=False)
 
 
 async def token(session: Session, arguments: Namespace) -> Told:

@@ -101,7 +101,7 @@ async def list_exports(session: Session, arguments: Namespace) -> Told:
     ops = session.desk.ops(session.clinic_of(arguments))
     answer = await ops.call(session.suite.export_internal.ListExports, request)
     rows = [_row(each) for each in answer.exports]
-    shown = table(("export", "of", "state"), rows, empty="No exports.")
+    shown = table(("export", "state"), rows, empty="No exports.")
     return Told([as_data(each) for each in answer.exports], shown)
 
 
@@ -207,11 +207,8 @@ def _described(export: export_pb2.Export) -> Told:
 
 
 def _row(export: export_pb2.Export) -> Row:
-    return (
-        named(when(export.create_time), export.export_id),
-        named("staff member", export.staff_id),
-        _state(export),
-    )
+    ids = (export.export_id, "of", export.staff_id)
+    return (named(when(export.create_time), *ids), _state(export))
 
 
 def _state(export: export_pb2.Export) -> str:
