@@ -1,7 +1,7 @@
 """Following one's inbox live; every event is authorised afresh (R13, R30, I8, I22, P6, P9)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from services.chassis.clock import Clock
@@ -49,36 +49,44 @@ async def watch_inbox(
     Begins with the position; ends with `Closing`. A position that is gone gives `Resync`.
     """
     await storage.run(_check_alive, command)
-    watch = await tail.open(command.caller)
+    watch, caller = await tail.open(command.caller), command.caller
+    # How far the client has been told all: what a closing must not pass over.
+    reached = begin = tail.at
     try:
-        begin = tail.at
+        missed: Sequence[InboxEvent] = []
         try:
-            missed = await tail.missed(command.caller, command.since) if command.since else []
-            yield Update(command.since or begin, Heartbeat())
+            if command.since is not None:
+                missed = await tail.missed(caller, command.since)
+                reached = command.since
+            yield Update(reached, Heartbeat())
         except OutOfRange:
-            missed = []
-            yield Update(begin, Resync())
-        # The token may come from a copy that is ahead of this one.
-        told = max(begin.number, command.since.number if command.since else 0)
+            yield Update(reached, Resync())
         for event in missed:
-            for update in await _updates(storage, command.caller, event, begin.incarnation):
+            for update in await _updates(storage, caller, event, begin.incarnation):
                 yield update
-            told = max(told, event.number)
-        async for event_or_end in _waiting(watch, tail, clock):
-            if isinstance(event_or_end, Update):
-                yield event_or_end
-            elif event_or_end.number > told:
-                for update in await _updates(
-                    storage, command.caller, event_or_end, begin.incarnation
-                ):
-                    yield update
+            reached = Position(begin.incarnation, event.number)
+        # The token may come from a copy that is ahead of this one.
+        reached = max(reached, begin)
+        async for item in _waiting(watch, clock):
+            if isinstance(item, InboxEvent):
+                if item.number > reached.number:
+                    for update in await _updates(storage, caller, item, begin.incarnation):
+                        yield update
+                    reached = Position(begin.incarnation, item.number)
+                continue
+            if isinstance(item, Closing) and item.cause is CloseCause.TOO_SLOW:
+                reached = tail.at
+                yield Update(reached, Resync())
+            elif not watch.waiting:
+                reached = max(reached, tail.at)
+            yield Update(reached, item)
     except SessionEnded:
-        yield Update(tail.at, Closing(CloseCause.SESSION_ENDED))
+        yield Update(reached, Closing(CloseCause.SESSION_ENDED))
     finally:
         tail.close(watch)
 
 
-async def _waiting(watch: Watch, tail: Tail, clock: Clock) -> AsyncIterator[InboxEvent | Update]:
+async def _waiting(watch: Watch, clock: Clock) -> AsyncIterator[InboxEvent | Heartbeat | Closing]:
     """What comes to a watch, heartbeats between, and last the cause of its end."""
     while True:
         while watch.waiting and watch.cause is None:
@@ -86,13 +94,11 @@ async def _waiting(watch: Watch, tail: Tail, clock: Clock) -> AsyncIterator[Inbo
         if watch.cause is None and clock() >= watch.caller.expires_at:
             watch.close(CloseCause.TOKEN_EXPIRED)
         if watch.cause is not None:
-            if watch.cause is CloseCause.TOO_SLOW:
-                yield Update(tail.at, Resync())
-            yield Update(tail.at, Closing(watch.cause))
+            yield Closing(watch.cause)
             return
         left = (watch.caller.expires_at - clock()).total_seconds()
         if not await _woken(watch, min(HEARTBEAT_SECONDS, left)) and not watch.waiting:
-            yield Update(tail.at, Heartbeat())
+            yield Heartbeat()
 
 
 async def _woken(watch: Watch, seconds: float) -> bool:

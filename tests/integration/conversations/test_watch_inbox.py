@@ -1,11 +1,23 @@
 """The inbox, live: nothing missed, nothing twice, nothing of others (R13, R30, I8, P6, P9)."""
 
 import asyncio
+from datetime import timedelta
 
 import grpc
 import pytest
 
 from clinic.conversations.v1 import conversations_service_pb2 as pb
+from services.chassis.clock import system_clock
+from services.chassis.identity import Caller, Role
+from services.conversations.domain.watching import (
+    CloseCause,
+    Closing,
+    MessageChanged,
+    Position,
+    Resync,
+)
+from services.conversations.usecases.watch_inbox import WatchInbox, watch_inbox
+from services.messaging_rule import Side
 from tests.support.grpc_world import failure, reason
 
 
@@ -116,3 +128,74 @@ async def test_a_sixth_watch_is_refused(thread):
     assert reason(await failure(sixth.read())) == "OVERLOADED"
     for call in calls:
         call.cancel()
+
+
+async def test_a_watch_that_is_ended_passes_over_nothing_that_still_waited(world, thread):
+    doctor, patient, id = thread
+    updates = watch(world, patient)
+    await anext(updates)
+    await doctor.send(id, "waits 1")
+    await doctor.send(id, "waits 2")
+    await world.settle()
+    world.tail.stop()
+    told = [update async for update in updates]
+
+    again = watch(world, patient, since=told[-1].position)
+    bodies = [await next_body(again) for _ in range(2)]
+    await again.aclose()
+
+    assert told[-1].news == Closing(CloseCause.SERVER_STOPPING)
+    assert bodies == ["waits 1", "waits 2"]
+
+
+async def test_a_session_that_ends_before_an_event_was_told_leaves_it_to_the_next(world, thread):
+    doctor, patient, id = thread
+    updates = watch(world, patient)
+    await anext(updates)
+    await doctor.send(id, "not told in time")
+    await world.settle()
+    await world.end_session(patient)
+    told = [update async for update in updates]
+
+    returned = await world.sign_in(patient.side, patient.id, patient.clinic_id)
+    again = watch(world, returned, since=told[-1].position)
+    body = await next_body(again)
+    await again.aclose()
+
+    assert told[-1].news == Closing(CloseCause.SESSION_ENDED)
+    assert body == "not told in time"
+
+
+async def test_a_position_of_another_life_of_the_database_hides_nothing_that_follows(world, thread):
+    doctor, patient, id = thread
+    updates = watch(world, patient, since=Position("of a lost database", 1_000_000))
+    first = await anext(updates)
+
+    await doctor.send(id, "after the resync")
+    body = await next_body(updates)
+    await updates.aclose()
+
+    assert first.news == Resync()
+    assert body == "after the resync"
+
+
+def watch(world, person, *, since=None):
+    """The watch itself, of which the test takes an update when it wants one."""
+    caller = Caller(
+        role=Role.STAFF if person.side is Side.STAFF else Role.PATIENT,
+        name=str(person.id),
+        clinic_id=person.clinic_id,
+        expires_at=system_clock() + timedelta(minutes=5),
+        person_id=person.id,
+        session_id=person.session_id,
+    )
+    command = WatchInbox(caller=caller, since=since)
+    return watch_inbox(command, storage=world.storage, tail=world.tail, clock=system_clock)
+
+
+async def next_body(updates):
+    async with asyncio.timeout(5):
+        async for update in updates:
+            if isinstance(update.news, MessageChanged):
+                return update.news.message.body
+    raise AssertionError("ended before a message")
