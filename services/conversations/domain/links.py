@@ -28,9 +28,15 @@ def links_in(body: str) -> list[LinkSpan]:
 
 
 def _trimmed(url: str) -> str:
-    """Without the punctuation that ends the sentence, or a bracket that was opened before it."""
-    while url and url[-1] in _TRAILING:
-        if url[-1] == ")" and url.count("(") >= url.count(")"):
-            break
-        url = url[:-1]
-    return url
+    """Without the punctuation that ends the sentence, or a bracket that was opened before it.
+
+    In one pass: a body of nothing but punctuation must cost no more than another.
+    """
+    end, unopened = len(url), url.count(")") - url.count("(")
+    while end and url[end - 1] in _TRAILING:
+        if url[end - 1] == ")":
+            if unopened <= 0:
+                break
+            unopened -= 1
+        end -= 1
+    return url[:end]

@@ -1,5 +1,7 @@
 """Links in text: http and https only, in code points (R39)."""
 
+from time import perf_counter
+
 import pytest
 
 from services.conversations.domain.links import links_in
@@ -26,3 +28,15 @@ def test_a_span_counts_code_points():
     (span,) = links_in(body)
 
     assert body[span.offset : span.offset + span.length] == span.url == "https://a.test/ö"
+
+
+def test_a_body_of_punctuation_costs_no_more_than_another():
+    """Links are looked for at every reading, on the loop that serves everybody else too."""
+    body = "http://a" + ")" * 9_990
+    seconds = []
+    for _ in range(3):
+        began = perf_counter()
+        links_in(body)
+        seconds.append(perf_counter() - began)
+
+    assert min(seconds) < 0.05
