@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
 from services.conversations.domain.inbox import Entry, Filter
 from services.conversations.domain.writing import side_of
@@ -12,6 +13,8 @@ from services.conversations.storage.conversations import Cursor
 from services.conversations.storage.unit_of_work import Transaction
 from services.conversations.usecases.get_conversation import with_survivor
 from services.search_terms import ranges
+
+MOST_QUERY = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,9 @@ class Page:
 
 
 async def list_conversations(tx: Transaction, command: ListConversations) -> Page:
+    """Raises InvalidArgument for a query too long: each word of it is a look-up a thread."""
+    if len(command.query) > MOST_QUERY:
+        raise InvalidArgument(f"query has at most {MOST_QUERY} characters", field="query")
     entries = await tx.conversations.page(
         side_of(command.caller),
         command.caller.person,

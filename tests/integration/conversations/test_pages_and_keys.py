@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from clinic.conversations.v1 import conversations_service_pb2 as pb
 from services.chassis.identity import Caller, Role
-from tests.support.grpc_world import failure
+from tests.support.grpc_world import failure, reason
 
 _SWAP = text("""
 update messages set ciphertext = (select ciphertext from messages where conversation_id = :there)
@@ -40,6 +40,13 @@ async def test_long_messages_come_in_pages_that_fit(world):
 
     assert oldest == sent
     assert newest == sent[::-1]
+
+
+async def test_what_is_searched_for_has_a_bound(world):
+    doctor = await world.staff()
+
+    assert await doctor.inbox(query="a" * 100) == []
+    assert reason(await failure(doctor.inbox(query="a " * 51))) == "FIELD_INVALID"
 
 
 async def test_what_an_older_key_sealed_stays_readable(world):
