@@ -25,12 +25,15 @@ R = TypeVar("R")
 async def confirmed(caller: Caller, attempt: Callable[[], Awaitable[R]], replica: Replica) -> R:
     """`attempt`, and once more on fresh facts where the replica's stood in its way.
 
-    Where the directory cannot be reached the first refusal stands.
+    Where the directory cannot be reached the first refusal stands. A session that had to be looked
+    up confirms nothing else.
     """
     try:
-        return await attempt()
-    except SessionUnknown:
-        await look_up_session(caller, replica)
+        try:
+            return await attempt()
+        except SessionUnknown:
+            await look_up_session(caller, replica)
+            return await attempt()
     except Unconfirmed as first:
         await _look_up(caller.clinic, first, replica)
     try:
@@ -42,8 +45,8 @@ async def confirmed(caller: Caller, attempt: Callable[[], Awaitable[R]], replica
 async def _look_up(clinic_id: UUID, first: Unconfirmed, replica: Replica) -> None:
     """Read the three parties through, side by side.
 
-    Raises Unavailable where a fact is missing and the directory is out of reach, and the refusal
-    where the facts are there but cannot be confirmed.
+    Raises Unavailable where a fact is missing and the directory is out of reach or too late, and
+    the refusal where the facts are there but cannot be confirmed.
     """
     parties = (
         (ClinicState, clinic_id),
@@ -52,7 +55,8 @@ async def _look_up(clinic_id: UUID, first: Unconfirmed, replica: Replica) -> Non
     )
     lookups = (replica.look_up(clinic_id, kind, id) for kind, id in parties)
     found = await asyncio.gather(*lookups, return_exceptions=True)
-    if any(isinstance(result, Unavailable) for result in found):
+    # Also where time ran out, which may be another caller's who asked for the same first.
+    if any(isinstance(result, BaseException) for result in found):
         if first.facts_missing:
             raise Unavailable("The directory is out of reach; repeat the call")
         raise first.refusal

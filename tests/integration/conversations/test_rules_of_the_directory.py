@@ -7,9 +7,10 @@ import pytest
 
 from clinic.conversations.v1 import conversation_pb2
 from clinic.conversations.v1 import conversations_service_pb2 as pb
+from services.chassis.errors import DeadlineExceeded
 from services.chassis.interceptors.status import error_info
 from services.messaging_rule import Override, Side
-from tests.support.conversations_world import a_clinic, a_profile
+from tests.support.conversations_world import a_clinic, a_profile, a_session
 from tests.support.grpc_world import failure, reason
 
 
@@ -109,6 +110,28 @@ async def test_an_unknown_session_is_looked_up_then_believed(world):
         )
 
     assert (await other.send(conversation.conversation_id)).sequence == 1
+
+
+async def test_a_policy_just_switched_on_counts_for_who_has_just_signed_in_too(world, thread):
+    doctor, _, id = thread
+    await world.clinic(allowed=False)
+
+    world.change(a_clinic(world.clinic_id, allowed=True))  # neither of the two has arrived yet
+    session = a_session(world.clinic_id, Side.STAFF, doctor.id)
+    world.change(session)
+
+    assert (await replace(doctor, session_id=session.session_id).send(id)).sequence == 3
+
+
+async def test_a_missing_fact_is_unavailable_where_the_answer_comes_too_late(world, monkeypatch):
+    async def too_late(*asked):
+        raise DeadlineExceeded("out of time")
+
+    doctor = await world.staff()
+    monkeypatch.setattr(world.directory, "get_state", too_late)
+
+    error = await failure(doctor.start(a_profile(world.clinic_id).profile_id))
+    assert error.code() == grpc.StatusCode.UNAVAILABLE
 
 
 async def test_do_not_email_refuses_the_clinic_and_lets_the_patient_answer(world, thread):
