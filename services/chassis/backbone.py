@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis import audit, retention
+from services.chassis import audit, dead_letters, retention
 from services.chassis.bus import Bus, PullConsumer
 from services.chassis.client import Signer
 from services.chassis.clock import system_clock
 from services.chassis.database import Database
-from services.chassis.dead_letters import DeadLetter, unclaim
+from services.chassis.dead_letters import DeadLetter
 from services.chassis.errors import Unavailable
 from services.chassis.identity import Caller
 from services.chassis.inbox import Intake, ListEvents, StartAgain, Sweep, take_from_bus
@@ -96,11 +96,16 @@ class Backbone:
 
     async def replay(self, letter: DeadLetter) -> Exception | None:
         """Hand a dead letter's event over once more; what stood in its way, or None."""
+        if letter.consumer == dead_letters.RELAY:
+            return await self._publish_again(letter)
         intake = self._intakes.get(letter.consumer)
-        if intake is not None:
-            await self.worker.connect(lambda connection: unclaim(connection, letter))
-            failures = await intake.take([letter.event])
-            return failures.get(letter.event.event_id)
+        if intake is None:
+            return Unavailable("this release has no such consumer")
+        await self.worker.connect(lambda connection: dead_letters.release(connection, letter))
+        failures = await intake.take([letter.event])
+        return failures.get(letter.event.event_id)
+
+    async def _publish_again(self, letter: DeadLetter) -> Exception | None:
         try:
             await self.bus.publish(letter.event)
         except (Unavailable, Refused) as error:

@@ -7,12 +7,13 @@ key has members in its lane, later ones join them there.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
 
-from services.chassis.errors import DomainError, ResourceExhausted
+from services.chassis.errors import Aborted, DomainError, ResourceExhausted
 from services.chassis.logs import get_logger
 
 MOST_MEMBERS = 128
@@ -31,13 +32,15 @@ class Skipped(Enum):
 SKIPPED = Skipped.SKIPPED
 
 # (members, wait for locks?) -> an outcome for each member, in order.
-Commit = Callable[[Sequence[M], bool], Awaitable[Sequence[R | DomainError | Skipped]]]
+Commit = Callable[[Sequence[M], bool], Coroutine[None, None, Sequence[R | DomainError | Skipped]]]
 
 
 @dataclass(slots=True)
 class _Entry(Generic[M, R]):
     member: M
     answer: asyncio.Future[R]
+    # Of the call that brought it: the trace that its events carry.
+    context: Context = field(default_factory=copy_context)
 
 
 @dataclass(slots=True)
@@ -72,11 +75,14 @@ class Batcher(Generic[M, R]):
         if not self._driving:
             self._driving = True
             self._start(self._drive_road())
+        # Until it is answered, also where nobody waits for that any more.
         self._waiting += 1
-        try:
-            return await asyncio.shield(entry.answer)
-        finally:
-            self._waiting -= 1
+        entry.answer.add_done_callback(self._answered)
+        return await asyncio.shield(entry.answer)
+
+    def _answered(self, answer: asyncio.Future[R]) -> None:
+        self._waiting -= 1
+        answer.exception()  # a caller who is gone cannot look at it
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -100,18 +106,20 @@ class Batcher(Generic[M, R]):
     async def _run(self, entries: list[_Entry[M, R]], *, wait: bool) -> None:
         """One transaction; where a member breaks it, one a member, so that each has its own."""
         try:
-            outcomes = await self._commit([entry.member for entry in entries], wait)
+            commit = self._commit([entry.member for entry in entries], wait)
+            outcomes = await asyncio.create_task(commit, context=entries[0].context)
+            answered = list(zip(entries, outcomes, strict=True))
         except Exception as error:
-            if len(entries) == 1 or isinstance(error, DomainError):
-                # A DomainError is the database out of reach: it concerns all of them alike.
+            if len(entries) == 1 or _concerns_all(error):
                 for entry in entries:
                     _fail(entry.answer, error)
                 return
             log.warning("batch_repeated_by_member", members=len(entries), exc_info=error)
             for entry in entries:
-                await self._run([entry], wait=True)
+                if wait or not self._joined_lane(entry):
+                    await self._run([entry], wait=wait)
             return
-        for entry, outcome in zip(entries, outcomes, strict=True):
+        for entry, outcome in answered:
             self._answer(entry, outcome)
 
     def _joined_lane(self, entry: _Entry[M, R]) -> bool:
@@ -133,6 +141,11 @@ class Batcher(Generic[M, R]):
             key = self._key(entry.member)
             self._lanes[key] = _Queue(deque([entry]))
             self._start(self._drive_lane(key))
+
+
+def _concerns_all(error: Exception) -> bool:
+    """The database is out of reach or overloaded; a race that was lost may be one member's."""
+    return isinstance(error, DomainError) and not isinstance(error, Aborted)
 
 
 def _fail(answer: asyncio.Future[R], error: Exception) -> None:

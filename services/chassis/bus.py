@@ -117,7 +117,7 @@ class Bus:
     async def close(self) -> None:
         if self._client.is_connected:
             await self._client.drain()
-        elif not self._client.is_closed:
+        elif not self._ended.is_set():
             await self._client.close()
 
     async def publish(self, event: Event) -> None:

@@ -16,16 +16,17 @@ from nats.aio.msg import Msg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis import dead_letters
 from services.chassis.bus import PullConsumer
 from services.chassis.clock import Clock
 from services.chassis.database import Database
 from services.chassis.envelope import to_event
 from services.chassis.errors import OutOfRange, Unavailable
-from services.chassis.ids import uuid7
 from services.chassis.logs import get_logger
 from services.chassis.outbox import Event
 
 MOST_TRIES = 20
+MOST_DELAY_SECONDS = 60.0
 SWEEP_SECONDS = 30.0
 CLAIM_RETENTION = timedelta(days=14)
 _SETTLED = timedelta(seconds=15)
@@ -44,14 +45,12 @@ _CLAIM = text("""
 insert into inbox (clinic_id, consumer, event_id) values (:clinic_id, :consumer, :event_id)
 on conflict do nothing returning 1
 """)
-_LETTER = text("""
-insert into dead_letters (id, clinic_id, consumer, source, event_id, kind, type, position,
-    incarnation, payload, trace, error_class, attempts, occurred_at)
-values (:id, :clinic_id, :consumer, :source, :event_id, :kind, :type, :position,
-    :incarnation, :payload, :trace, :error_class, :attempts, :occurred_at)
-on conflict (consumer, event_id) do nothing
+_CLAIMED = text("""
+select event_id from inbox
+join unnest(cast(:clinics as uuid[]), cast(:ids as uuid[])) as sought (clinic_id, event_id)
+    using (clinic_id, event_id)
+where consumer = :consumer
 """)
-_CLAIMED = text("select event_id from inbox where consumer = :consumer and event_id = any(:ids)")
 
 
 async def claim(
@@ -96,52 +95,44 @@ class Intake:
         return failures
 
     async def set_aside(self, event: Event, error: Exception, attempts: int) -> None:
-        """Keep the event as a dead letter and claim it, so that neither road brings it again."""
+        """Keep the event as a dead letter and claim it, so that neither road brings it again.
 
-        async def work(connection: AsyncConnection, _: object) -> None:
-            await claim(
+        Where it is claimed already, the other road has handled it or set it aside meanwhile.
+        """
+
+        async def work(connection: AsyncConnection, _: object) -> bool:
+            first = await claim(
                 connection,
                 consumer=self.consumer,
                 clinic_id=event.clinic_id,
                 event_id=event.event_id,
             )
-            await connection.execute(_LETTER, _letter(self.consumer, event, error, attempts))
+            if first:
+                await dead_letters.add(
+                    connection, event, consumer=self.consumer, error=error, attempts=attempts
+                )
+            return first
 
-        await self._app.transact(work, clinics=[event.clinic_id])
-        log.error(
-            "event_dead_lettered",
-            consumer=self.consumer,
-            event_id=event.event_id,
-            type=event.type,
-            attempts=attempts,
-            error_class=type(error).__name__,
-        )
+        if await self._app.transact(work, clinics=[event.clinic_id]):
+            log.error(
+                "event_dead_lettered",
+                consumer=self.consumer,
+                event_id=event.event_id,
+                type=event.type,
+                attempts=attempts,
+                error_class=type(error).__name__,
+            )
 
     async def unclaimed(self, events: Sequence[Event]) -> list[Event]:
         """Those that have not been handled; a courtesy that spares the sweep its repeats."""
-        parameters = {"consumer": self.consumer, "ids": [event.event_id for event in events]}
+        parameters = {
+            "consumer": self.consumer,
+            "clinics": [event.clinic_id for event in events],
+            "ids": [event.event_id for event in events],
+        }
         found = await self._worker.connect(lambda c: c.execute(_CLAIMED, parameters))
         claimed = set(found.scalars())
         return [event for event in events if event.event_id not in claimed]
-
-
-def _letter(consumer: str, event: Event, error: Exception, attempts: int) -> dict[str, object]:
-    return {
-        "id": uuid7(),
-        "clinic_id": event.clinic_id,
-        "consumer": consumer,
-        "source": event.source,
-        "event_id": event.event_id,
-        "kind": event.kind,
-        "type": event.type,
-        "position": event.position,
-        "incarnation": event.incarnation,
-        "payload": event.payload,
-        "trace": event.trace,
-        "error_class": type(error).__name__,
-        "attempts": attempts,
-        "occurred_at": event.occurred_at,
-    }
 
 
 def is_final(error: Exception, attempts: int) -> bool:
@@ -181,7 +172,7 @@ async def _settle(intake: Intake, message: Msg, event: Event, error: Exception |
         await intake.set_aside(event, error, attempts)
         await message.ack()
     else:
-        await message.nak(delay=min(60, 2 ** (attempts - 1)))
+        await message.nak(delay=min(MOST_DELAY_SECONDS, 2 ** (attempts - 1)))
 
 
 _CURSOR = text("select incarnation, position from sweeps where source = :source")
@@ -193,7 +184,7 @@ _TRY = text("""
 insert into sweep_tries (source, event_id, tries) values (:source, :event_id, 1)
 on conflict (source, event_id) do update set tries = sweep_tries.tries + 1 returning tries
 """)
-_FORGET = text("delete from sweep_tries where source = :source and event_id = :event_id")
+_FORGET = text("delete from sweep_tries where source = :source")
 
 # (incarnation, after position) -> events after it; OutOfRange where the position is gone.
 ListEvents = Callable[[str, int, int], Awaitable[Sequence[Event]]]
@@ -247,6 +238,8 @@ class Sweep:
         if not settled:
             return False
         stuck = await self._take(settled)
+        if stuck is None:
+            await self._worker.connect(lambda c: c.execute(_FORGET, {"source": self._source}))
         reached = settled[-1].position if stuck is None else stuck - 1
         if reached > position:
             await self._move(settled[-1].incarnation, reached)
@@ -271,7 +264,6 @@ class Sweep:
         if not is_final(error, attempts):
             return False
         await self._intake.set_aside(event, error, attempts)
-        await self._worker.connect(lambda c: c.execute(_FORGET, key))
         return True
 
     async def _position(self) -> tuple[str, int]:

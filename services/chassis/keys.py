@@ -5,7 +5,6 @@ say where a ciphertext belongs, so that one moved elsewhere does not decrypt (P2
 """
 
 import base64
-import binascii
 import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,14 +22,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis import audit, requests
 from services.chassis.clock import Clock
 from services.chassis.database import Database
+from services.chassis.errors import Unavailable
 from services.chassis.identity import Caller
+from services.chassis.settings import RefusedToStart
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 _NEWEST_FOR = timedelta(minutes=1)
 
 
-class WrongMasterKey(Exception):
+class WrongMasterKey(RefusedToStart):
     """The master key is absent, malformed, or does not open the keys that are stored."""
 
 
@@ -64,7 +65,7 @@ def decode_key(text_form: str, *, name: str) -> bytes:
     """32 bytes from their base64 form; WrongMasterKey names what is malformed."""
     try:
         key = base64.b64decode(text_form.strip(), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii's Error is one, and so is a character beyond ASCII
         key = b""
     if len(key) != _KEY_BYTES:
         raise WrongMasterKey(f"{name} must be 32 bytes in base64")
@@ -75,12 +76,18 @@ class FileKeyProvider:
     """A master key in a file: for one machine, and for development."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
+        try:
+            text_form = path.read_text(errors="replace")
+        except FileNotFoundError:
             raise WrongMasterKey(
                 f"there is no master key at {path}; restore the file, for a new one cannot open"
                 " what the old one sealed"
-            )
-        self._key = decode_key(path.read_text(), name=f"the master key at {path}")
+            ) from None
+        except OSError as error:
+            raise WrongMasterKey(
+                f"the master key at {path} cannot be read: {error.strerror}"
+            ) from error
+        self._key = decode_key(text_form, name=f"the master key at {path}")
 
     def wrap(self, key: bytes, associated: bytes) -> bytes:
         return seal(self._key, key, associated)
@@ -115,7 +122,10 @@ _ANY = text("select clinic_id, version, wrapped from data_keys limit 1")
 
 
 class DataKeys:
-    """The data keys of a service's database; opened ones are kept, for they never change."""
+    """The data keys of a service's database; opened ones are kept, for they never change.
+
+    Makes no key before `check` has found that the master key is the one of the keys that are there.
+    """
 
     def __init__(self, provider: KeyProvider, database: Database, clock: Clock) -> None:
         self._provider = provider
@@ -123,6 +133,7 @@ class DataKeys:
         self._clock = clock
         self._opened: dict[tuple[UUID, int], bytes] = {}
         self._current: dict[UUID, tuple[datetime, DataKey]] = {}
+        self._master_key_fits = False
 
     async def current(self, clinic_id: UUID) -> DataKey:
         """The clinic's newest key, at most a minute old; made at its first use.
@@ -141,12 +152,18 @@ class DataKeys:
         parameters = {"clinic_id": clinic_id}
         row = (await connection.execute(_CURRENT, parameters)).one_or_none()
         if row is None:
-            wrapped = self._provider.wrap(os.urandom(_KEY_BYTES), _place(clinic_id, 1))
             # Two at once agree on one: the second sees the first's after its commit.
-            await connection.execute(_INSERT, parameters | {"version": 1, "wrapped": wrapped})
+            await self._make(connection, clinic_id, version=1)
             row = (await connection.execute(_CURRENT, parameters)).one()
         secret = self._provider.unwrap(bytes(row.wrapped), _place(clinic_id, row.version))
         return DataKey(row.version, secret)
+
+    async def _make(self, connection: AsyncConnection, clinic_id: UUID, *, version: int) -> None:
+        if not self._master_key_fits:
+            raise Unavailable("The master key is not checked yet; repeat the call")
+        wrapped = self._provider.wrap(os.urandom(_KEY_BYTES), _place(clinic_id, version))
+        key = {"clinic_id": clinic_id, "version": version, "wrapped": wrapped}
+        await connection.execute(_INSERT, key)
 
     async def rotate(self, caller: Caller, request_id: UUID) -> int:
         """Make a new version of the clinic's key and wrap its older ones anew; the new version.
@@ -178,9 +195,7 @@ class DataKeys:
             wrapped = self._provider.wrap(self._provider.unwrap(bytes(row.wrapped), place), place)
             key = {"clinic_id": clinic_id, "version": row.version, "wrapped": wrapped}
             await connection.execute(_REWRAP, key)
-        wrapped = self._provider.wrap(os.urandom(_KEY_BYTES), _place(clinic_id, version))
-        key = {"clinic_id": clinic_id, "version": version, "wrapped": wrapped}
-        await connection.execute(_INSERT, key)
+        await self._make(connection, clinic_id, version=version)
         record = audit.Record(action="rotate_keys", object_type="clinic", object_id=clinic_id)
         await audit.add(connection, caller, clinic_id, record)
         return version
@@ -205,6 +220,7 @@ class DataKeys:
         found = await worker.connect(lambda connection: connection.execute(_ANY))
         if (row := found.one_or_none()) is not None:
             self._provider.unwrap(bytes(row.wrapped), _place(row.clinic_id, row.version))
+        self._master_key_fits = True
 
 
 def _place(clinic_id: UUID, version: int) -> bytes:

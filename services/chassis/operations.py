@@ -1,6 +1,7 @@
 """OperationsService, the same in every service: events, dead letters, audit, status, keys."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import grpc
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clinic.operations.v1 import operations_service_pb2 as pb
 from clinic.operations.v1.operations_service_pb2_grpc import OperationsServiceServicer
-from services.chassis import audit, dead_letters, outbox
+from services.chassis import audit, dead_letters, outbox, requests
 from services.chassis.backbone import Backbone
 from services.chassis.dead_letters import DeadLetter
 from services.chassis.errors import InvalidArgument, NotFound, Unimplemented
@@ -34,6 +35,10 @@ from audit where clinic_id = :clinic_id and (:actor = '' or actor = :actor)
   and (:object_id = '' or object_id = :object_id)
   and (cast(:before as bigint) is null or id < :before)
 order by id desc limit :most
+""")
+_REPEAT = text("""
+select 1 from requests where actor = :actor and request_id = :request_id and method = :method
+  and result_id = :id
 """)
 _OUTCOMES = {"done": pb.AUDIT_OUTCOME_DONE, "denied": pb.AUDIT_OUTCOME_DENIED}
 
@@ -60,10 +65,13 @@ class OperationsServicer(OperationsServiceServicer):
         cursor = self._tokens.open(request.page_token, "events")
         incarnation, after = cursor or (request.incarnation, request.after_position)
 
-        async def work(connection: AsyncConnection) -> list[outbox.Event]:
-            start = await _start(connection, str(incarnation), int(after))
-            name = self._backbone.name
-            return list(await outbox.read(connection, name, after=start, most=most))
+        async def work(connection: AsyncConnection) -> Sequence[outbox.Event]:
+            start = int(after) if incarnation else 0
+            events = await outbox.read(connection, self._backbone.name, after=start, most=most)
+            if incarnation:
+                # After the reading, so that what retention takes away meanwhile is not skipped.
+                await outbox.check_position(connection, str(incarnation), start)
+            return events
 
         events = await self._worker.connect(work)
         token = ""
@@ -101,34 +109,39 @@ class OperationsServicer(OperationsServiceServicer):
     async def ReplayDeadLetter(
         self, request: pb.ReplayDeadLetterRequest, context: Context
     ) -> pb.ReplayDeadLetterResponse:
-        parse_id(request.request_id, field="request_id")
+        request_id = parse_id(request.request_id, field="request_id")
         letter = await self._letter(request.dead_letter_id)
         if letter is None:
+            await self._require_repeat(request_id, "replay_dead_letter", request.dead_letter_id)
             return pb.ReplayDeadLetterResponse(handled=True)
         error = await self._backbone.replay(letter)
 
-        async def record(connection: AsyncConnection) -> None:
-            if error is None:
-                await dead_letters.delete(connection, letter.id)
-            else:
+        async def record(connection: AsyncConnection) -> bool:
+            if error is not None:
                 await dead_letters.tried_again(connection, letter, error)
+            handled = error is None and await dead_letters.settle(connection, letter)
             await self._record(connection, letter, "replay_dead_letter")
+            if handled:
+                await _remember(connection, request_id, letter, "replay_dead_letter")
+            return handled
 
-        await self._worker.connect(record)
-        return pb.ReplayDeadLetterResponse(handled=error is None)
+        return pb.ReplayDeadLetterResponse(handled=await self._worker.connect(record))
 
     async def DiscardDeadLetter(
         self, request: pb.DiscardDeadLetterRequest, context: Context
     ) -> pb.DiscardDeadLetterResponse:
-        parse_id(request.request_id, field="request_id")
+        request_id = parse_id(request.request_id, field="request_id")
         letter = await self._letter(request.dead_letter_id)
-        if letter is not None:
+        if letter is None:
+            await self._require_repeat(request_id, "discard_dead_letter", request.dead_letter_id)
+            return pb.DiscardDeadLetterResponse()
 
-            async def work(connection: AsyncConnection) -> None:
-                await dead_letters.delete(connection, letter.id)
-                await self._record(connection, letter, "discard_dead_letter")
+        async def work(connection: AsyncConnection) -> None:
+            await dead_letters.delete(connection, letter.id)
+            await self._record(connection, letter, "discard_dead_letter")
+            await _remember(connection, request_id, letter, "discard_dead_letter")
 
-            await self._worker.connect(work)
+        await self._worker.connect(work)
         return pb.DiscardDeadLetterResponse()
 
     async def ListAuditRecords(
@@ -201,16 +214,31 @@ class OperationsServicer(OperationsServiceServicer):
         letter_id = parse_id(id, field="dead_letter_id")
         return await self._worker.connect(lambda c: dead_letters.get(c, letter_id))
 
+    async def _require_repeat(self, request_id: UUID, method: str, id: str) -> None:
+        """A letter that is not there: DeadLetterNotFound, unless this very call removed it."""
+        parameters = {
+            "actor": current_caller().actor,
+            "request_id": request_id,
+            "method": method,
+            "id": parse_id(id, field="dead_letter_id"),
+        }
+        found = await self._worker.connect(lambda c: c.execute(_REPEAT, parameters))
+        if found.first() is None:
+            raise DeadLetterNotFound("There is no such dead letter")
+
     async def _record(self, connection: AsyncConnection, letter: DeadLetter, action: str) -> None:
         record = audit.Record(action=action, object_type="dead_letter", object_id=letter.id)
         await audit.add(connection, current_caller(), letter.event.clinic_id, record)
 
 
-async def _start(connection: AsyncConnection, incarnation: str, after: int) -> int:
-    if incarnation:
-        await outbox.check_position(connection, incarnation, after)
-        return after
-    return 0
+async def _remember(
+    connection: AsyncConnection, request_id: UUID, letter: DeadLetter, method: str
+) -> None:
+    """That this call removed the letter, for its repeats."""
+    caller = replace(current_caller(), clinic_id=letter.event.clinic_id)
+    await requests.claim(
+        connection, caller, request_id, method=method, content=str(letter.id), result_id=letter.id
+    )
 
 
 def _events_page_size(requested: int) -> int:

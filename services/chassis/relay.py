@@ -7,6 +7,7 @@ from itertools import groupby
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis import dead_letters
 from services.chassis.database import Database
 from services.chassis.errors import Unavailable
 from services.chassis.ids import uuid7
@@ -35,14 +36,6 @@ _RELEASE = text("""
 update outbox_head set published_position = greatest(published_position, :published),
     relay_until = '-infinity' where relay_owner = :owner
 """)
-_PARK = text("""
-insert into dead_letters (id, clinic_id, consumer, source, event_id, kind, type, position,
-    incarnation, payload, trace, error_class, attempts, occurred_at)
-values (:id, :clinic_id, 'relay', :source, :event_id, :kind, :type, :position,
-    :incarnation, :payload, :trace, 'Refused', 1, :occurred_at)
-on conflict do nothing
-""")
-
 Publish = Callable[[Event], Awaitable[None]]
 
 
@@ -112,34 +105,19 @@ class Relay:
                     await self._publish(event)
                 except Unavailable:
                     return event.position
-                except Refused:
-                    await self._park(event)
+                except Refused as error:
+                    await self._park(event, error)
         return None
 
-    async def _park(self, event: Event) -> None:
+    async def _park(self, event: Event, error: Refused) -> None:
+        """Keep what NATS refuses for good as a dead letter."""
         log.error("event_refused_by_bus", event_id=event.event_id, type=event.type)
-        await self._database.connect(lambda connection: park(connection, event))
+        await self._database.connect(
+            lambda connection: dead_letters.add(
+                connection, event, consumer=dead_letters.RELAY, error=error, attempts=1
+            )
+        )
 
     async def _release(self) -> None:
         parameters = {"owner": self._owner, "published": self._published}
         await self._database.connect(lambda c: c.execute(_RELEASE, parameters))
-
-
-async def park(connection: AsyncConnection, event: Event) -> None:
-    """Keep what NATS refuses for good as a dead letter."""
-    await connection.execute(
-        _PARK,
-        {
-            "id": uuid7(),
-            "clinic_id": event.clinic_id,
-            "source": event.source,
-            "event_id": event.event_id,
-            "kind": event.kind,
-            "type": event.type,
-            "position": event.position,
-            "incarnation": event.incarnation,
-            "payload": event.payload,
-            "trace": event.trace,
-            "occurred_at": event.occurred_at,
-        },
-    )

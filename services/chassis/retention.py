@@ -39,18 +39,29 @@ delete from requests where (clinic_id, actor, request_id) in (
 async def run(database: Database) -> None:
     """Forget in small transactions, once a minute, for ever; as `worker`."""
     while True:
-        await clean(database, events_after=outbox.RETENTION)
+        while await clean(database, events_after=outbox.RETENTION):
+            pass
         await asyncio.sleep(PASS_SECONDS)
 
 
-async def clean(database: Database, *, events_after: timedelta) -> None:
-    """One pass: mark what is published now, and forget what was long ago."""
+async def clean(database: Database, *, events_after: timedelta) -> bool:
+    """One pass: mark what is published now, and forget what was long ago.
 
-    async def work(connection: AsyncConnection) -> None:
+    True where there may be more to forget than one pass takes.
+    """
+
+    async def work(connection: AsyncConnection) -> bool:
         await connection.execute(_MARK)
-        await connection.execute(_EVENTS, {"age": events_after, "most": _MOST})
+        passes = (
+            (_EVENTS, events_after),
+            (_CLAIMS, inbox.CLAIM_RETENTION),
+            (_REQUESTS, requests.RETENTION),
+        )
+        forgotten = [
+            (await connection.execute(delete, {"age": age, "most": _MOST})).rowcount
+            for delete, age in passes
+        ]
         await connection.execute(_MARKS, {"age": events_after})
-        await connection.execute(_CLAIMS, {"age": inbox.CLAIM_RETENTION, "most": _MOST})
-        await connection.execute(_REQUESTS, {"age": requests.RETENTION, "most": _MOST})
+        return max(forgotten) == _MOST
 
-    await database.connect(work)
+    return await database.connect(work)

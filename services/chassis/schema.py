@@ -145,12 +145,14 @@ create table dead_letters (
     event_id uuid not null,
     kind text not null,
     type text not null,
+    aggregate_id uuid not null,
     position bigint not null,
     incarnation text not null,
     payload bytea not null,
     trace text not null,
     error_class text not null,
     attempts integer not null,
+    released boolean not null default false,
     occurred_at timestamptz not null,
     created_at timestamptz not null default clock_timestamp(),
     unique (consumer, event_id)
@@ -223,5 +225,5 @@ def create_chassis_tables(service: str) -> None:
     protect(service, "dead_letters", app=["select", "insert"], worker=letters)
     grant(service, "sweeps", worker=letters)
     grant(service, "sweep_tries", worker=letters)
-    protect(service, "requests", app=["select", "insert"], worker=["select", "delete"])
+    protect(service, "requests", app=["select", "insert"], worker=["select", "insert", "delete"])
     protect(service, "audit", app=["insert"], worker=["select", "insert"])

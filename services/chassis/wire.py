@@ -30,7 +30,7 @@ def from_event(event: Event) -> pb.Event:
     return pb.Event(
         event_id=str(event.event_id),
         clinic_id=str(event.clinic_id),
-        kind=_KINDS[event.kind],
+        kind=_KINDS.get(event.kind, pb.EVENT_KIND_UNSPECIFIED),
         type=event.type,
         aggregate_id=str(event.aggregate_id),
         position=event.position,

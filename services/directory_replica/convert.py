@@ -59,7 +59,8 @@ def state_of_event(event: Event) -> State | None:
         return None
     try:
         return _to_state(kind.FromString(event.payload))
-    except ValueError as error:  # protobuf's DecodeError is one, and so is a bad UUID
+    # protobuf's DecodeError is a ValueError, and so is a bad UUID; a time may be beyond Python's.
+    except (ValueError, OverflowError) as error:
         raise Malformed(event.type) from error
 
 

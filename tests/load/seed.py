@@ -123,7 +123,7 @@ class Seeder:
     async def messages(self, threads: Sequence[Thread], each: int) -> None:
         """Threads with messages of both sides in turn, all read; none where `each` is 0."""
         url = self._stack.superuser_url("conversations")
-        texts, database = self._texts()
+        texts, database = await self._texts()
         began = datetime.now(UTC) - timedelta(days=30)
         keys = {id: await texts.current_key(id) for id in {t.staff.clinic_id for t in threads}}
         await database.close()
@@ -140,11 +140,15 @@ class Seeder:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("vacuum analyze")
 
-    def _texts(self) -> tuple[Texts, Database]:
+    async def _texts(self) -> tuple[Texts, Database]:
         settings = self._stack.environment("conversations")
         database = Database(settings["CONVERSATIONS_DATABASE_URL"], size=2, name="seed")
         provider = FileKeyProvider(Path(settings["CONVERSATIONS_MASTER_KEY_FILE"]))
-        return Texts(DataKeys(provider, database, system_clock), bytes(32)), database
+        keys = DataKeys(provider, database, system_clock)
+        worker = Database(settings["CONVERSATIONS_WORKER_DATABASE_URL"], size=1, name="seed")
+        await keys.check(worker)
+        await worker.close()
+        return Texts(keys, bytes(32)), database
 
 
 _COPY_CONVERSATIONS = """

@@ -377,6 +377,7 @@ async def conversations_world(
         keys = DataKeys(FileKeyProvider(master_key), database, system_clock)
         worker = Database(databases.worker, size=4, name="test worker")
         stack.push_async_callback(worker.close)
+        await keys.check(worker)
         tail = Tail(worker)
         sequencer = Sequencer(worker, positioned=tail.positioned.set, noticed=tail.positioned.set)
         running = [asyncio.create_task(task()) for task in (sequencer.run, tail.run, tail.revoke)]

@@ -97,5 +97,5 @@ def test_each_database_has_an_incarnation_of_its_own(postgres, service_databases
 
 def _incarnation(database):
     with psycopg.connect(database.superuser) as connection:
-        (incarnation,) = connection.execute("select incarnation from outbox_head").fetchone()
+        ((incarnation,),) = connection.execute("select incarnation from outbox_head").fetchall()
         return incarnation

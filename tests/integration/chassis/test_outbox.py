@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import groupby
 from uuid import uuid4
@@ -13,6 +12,7 @@ from sqlalchemy import text
 from services.chassis import outbox, retention
 from services.chassis.errors import OutOfRange
 from services.chassis.outbox import Event, Sequencer
+from tests.support.background import running
 from tests.support.events import OnTheSpot, a_fact, crash_at_each_wait, facts_of, write
 from tests.support.eventually import eventually
 
@@ -22,19 +22,6 @@ _POSITIONS = "select position from outbox order by position"
 
 class _Undecided(Exception):
     """A writer that rolls back."""
-
-
-@asynccontextmanager
-async def _running(*tasks):
-    """Run these in the background; none of them may fail."""
-    running = [asyncio.create_task(task) for task in tasks]
-    try:
-        yield
-    finally:
-        for task in running:
-            task.cancel()
-        ends = await asyncio.gather(*running, return_exceptions=True)
-    assert {type(end) for end in ends} == {asyncio.CancelledError}
 
 
 def _sequencer(worker):
@@ -96,7 +83,7 @@ async def test_writers_that_commit_out_of_order_and_roll_back_leave_no_gap(
             await step()
 
     steps = [_sequencer(worker).number for _ in range(3)] + [lambda: worker.connect(read_on)]
-    async with _running(*map(for_ever, steps)):
+    async with running(*map(for_ever, steps)):
         await asyncio.gather(*(write_some() for _ in range(6)))
 
         async def all_followed():
@@ -202,7 +189,7 @@ async def test_a_commit_is_numbered_at_once_and_one_that_told_nobody_at_the_poll
     app, worker, positions
 ):
     sequencer = _sequencer(worker)
-    async with _running(sequencer.run()):
+    async with running(sequencer.run()):
         await write(app, a_fact())
         sequencer.committed.set()
 

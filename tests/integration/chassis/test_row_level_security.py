@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from services.chassis.database import Database
+from services.chassis.database import Database, sqlstate
 from tests.support.service_schemas import services_with_migrations
 
 # Positions, leases and cursors of the service itself; what they hold belongs to no clinic.
@@ -144,7 +144,7 @@ async def test_the_app_role_may_not(app, statement):
         await app.transact(
             lambda connection, _: connection.execute(text(statement)), clinics=[uuid4()]
         )
-    assert refused.value.orig.sqlstate == "42501"
+    assert sqlstate(refused.value) == "42501"
 
 
 @pytest.mark.parametrize("statement", ["update audit set actor = ''", "delete from audit"])

@@ -1,0 +1,460 @@
+"""Every event reaches the bus at least once, in order within its aggregate, whatever fails (P3)."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import nats
+import pytest
+
+from services.chassis import outbox, retention
+from services.chassis.bus import Bus, Drifted
+from services.chassis.errors import Unavailable
+from services.chassis.outbox import Sequencer
+from services.chassis.relay import Refused, Relay
+from tests.support.background import running
+from tests.support.events import OnTheSpot, a_fact, crash_at_each_wait, facts_of, write
+from tests.support.eventually import eventually
+
+SOURCE = "conversations"
+_HEAD = (
+    "select published_position, relay_owner is not null and relay_until > now() from outbox_head"
+)
+_EXPIRE = "update outbox_head set relay_until = now() - interval '1 s' returning 1"
+
+
+class Published:
+    """A bus that notes what it takes, and fails as a test tells it."""
+
+    def __init__(self):
+        self.events = []
+        self.failures = {}
+
+    async def __call__(self, event):
+        await asyncio.sleep(0)
+        if failure := self.failures.get(event.event_id):
+            raise failure
+        self.events.append(event)
+
+    def of(self, aggregate):
+        return [event.position for event in self.events if event.aggregate_id == aggregate]
+
+    @property
+    def positions(self):
+        return sorted(event.position for event in self.events)
+
+
+def _relay(worker, publish):
+    return Relay(worker, source=SOURCE, publish=publish)
+
+
+async def _relay_all(relay):
+    while await relay.relay():
+        pass
+
+
+@pytest.fixture
+def published():
+    return Published()
+
+
+@pytest.fixture
+async def two_things(app, worker):
+    """Six positioned events: those of two things in turn."""
+    clinic, things = uuid4(), (uuid4(), uuid4())
+    for turn in range(1, 4):
+        for thing in things:
+            fact = a_fact(clinic_id=clinic, aggregate_id=thing, aggregate_version=turn)
+            await write(app, fact)
+    await Sequencer(worker, positioned=lambda: None).number()
+    return things
+
+
+async def _events(worker):
+    return await worker.connect(lambda c: outbox.read(c, SOURCE, after=0, most=100))
+
+
+async def test_each_event_is_published_in_order_within_its_aggregate(
+    worker, two_things, published, look
+):
+    await _relay_all(_relay(worker, published))
+
+    assert published.of(two_things[0]) == [1, 3, 5]
+    assert published.of(two_things[1]) == [2, 4, 6]
+    assert look(_HEAD) == [(6, True)]
+
+
+async def test_nothing_is_published_before_it_has_a_position(app, worker, published):
+    await write(app, a_fact())
+
+    await _relay_all(_relay(worker, published))
+
+    assert published.events == []
+
+
+async def test_more_than_one_page_is_published(app, worker, published):
+    await write(app, *(a_fact() for _ in range(300)))
+    await Sequencer(worker, positioned=lambda: None).number()
+
+    await _relay_all(_relay(worker, published))
+
+    assert published.positions == list(range(1, 301))
+
+
+async def test_at_most_so_many_are_in_flight(app, worker):
+    await write(app, *(a_fact() for _ in range(200)))
+    await Sequencer(worker, positioned=lambda: None).number()
+    in_flight, most = 0, 0
+
+    async def publish(_):
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        await asyncio.sleep(0.001)
+        in_flight -= 1
+
+    await _relay_all(_relay(worker, publish))
+
+    assert most == 64
+
+
+async def test_a_pass_that_is_cut_anywhere_forgets_nothing(databases, worker, two_things, look):
+    on_the_spot = OnTheSpot(databases.worker, size=1, name="cut")
+    lives: list[Published] = []
+
+    async def life():
+        await on_the_spot._engine.dispose()
+        await _relay_all(_relay(on_the_spot, lives[-1]))
+
+    def next_life():
+        if lives:
+            _nothing_was_forgotten(lives[-1], look)
+        look("update outbox_head set published_position = 0, relay_until = '-infinity' returning 1")
+        lives.append(Published())
+        return life()
+
+    cuts = await crash_at_each_wait(next_life)
+
+    assert cuts > 10
+    assert lives[-1].positions == [1, 2, 3, 4, 5, 6]
+    await on_the_spot.close()
+
+
+@pytest.mark.parametrize("position", [1, 2, 3, 4, 5, 6])
+async def test_a_crash_in_the_midst_of_publishing_forgets_nothing(
+    worker, two_things, published, look, position
+):
+    crashed = (await _events(worker))[position - 1]
+    published.failures[crashed.event_id] = asyncio.CancelledError()
+    with pytest.raises(asyncio.CancelledError):
+        await _relay_all(_relay(worker, published))
+    _nothing_was_forgotten(published, look)
+    published.failures.clear()
+    look(_EXPIRE)
+
+    await _relay_all(_relay(worker, published))
+
+    assert set(published.positions) == {1, 2, 3, 4, 5, 6}
+    for thing in two_things:
+        firsts = list(dict.fromkeys(published.of(thing)))
+        assert firsts == sorted(firsts)
+
+
+def _nothing_was_forgotten(published, look):
+    """What is recorded as published has been published."""
+    ((position, _),) = look(_HEAD)
+    assert set(range(1, position + 1)) <= set(published.positions)
+
+
+async def test_what_cannot_be_published_now_holds_up_its_own_aggregate_alone(
+    worker, two_things, published, look
+):
+    stuck = (await _events(worker))[2]
+    published.failures[stuck.event_id] = Unavailable("not now")
+    relay = _relay(worker, published)
+
+    await _relay_all(relay)
+
+    assert set(published.of(two_things[0])) == {1}
+    assert list(dict.fromkeys(published.of(two_things[1]))) == [2, 4, 6]
+    assert look(_HEAD)[0][0] == 2
+    published.failures.clear()
+    await _relay_all(relay)
+    assert published.of(two_things[0])[-2:] == [3, 5]
+    assert look(_HEAD)[0][0] == 6
+
+
+async def test_what_is_refused_for_good_becomes_a_dead_letter_and_is_passed_over(
+    worker, two_things, published, look
+):
+    refused = (await _events(worker))[2]
+    published.failures[refused.event_id] = Refused()
+
+    await _relay_all(_relay(worker, published))
+
+    assert published.positions == [1, 2, 4, 5, 6]
+    assert look(_HEAD)[0][0] == 6
+    assert look("select consumer, event_id, position, aggregate_id from dead_letters") == [
+        ("relay", refused.event_id, 3, refused.aggregate_id)
+    ]
+
+
+async def test_one_relay_at_a_time_publishes(worker, two_things, published):
+    other = Published()
+    await _relay_all(_relay(worker, published))
+
+    await _relay_all(_relay(worker, other))
+
+    assert other.events == []
+
+
+async def test_a_relay_takes_over_where_one_that_died_left_off(
+    app, worker, two_things, published, look
+):
+    await _relay_all(_relay(worker, published))
+    await write(app, a_fact())
+    await Sequencer(worker, positioned=lambda: None).number()
+    look(_EXPIRE)
+    other = Published()
+
+    await _relay_all(_relay(worker, other))
+
+    assert other.positions == [7]
+
+
+async def test_a_relay_that_ends_leaves_at_once(worker, two_things, published, look):
+    async with running(_relay(worker, published).run()):
+
+        async def all_published():
+            return len(published.events) == 6
+
+        await eventually(all_published)
+
+    assert look(_HEAD) == [(6, False)]
+
+
+async def test_relays_side_by_side_publish_everything(app, worker, published):
+    relays = [_relay(worker, published) for _ in range(2)]
+
+    def wake():
+        for relay in relays:
+            relay.positioned.set()
+
+    sequencer = Sequencer(worker, positioned=wake)
+    thing, clinic = uuid4(), uuid4()
+    async with running(sequencer.run(), *(relay.run() for relay in relays)):
+        for fact in facts_of(thing, 20, clinic_id=clinic):
+            await write(app, fact)
+            sequencer.committed.set()
+
+        async def all_published():
+            return len(published.events) >= 20
+
+        await eventually(all_published)
+
+    assert published.of(thing) == list(range(1, 21))
+
+
+async def test_retention_keeps_what_is_not_published(worker, two_things, published, look):
+    stuck = (await _events(worker))[2]
+    published.failures[stuck.event_id] = Unavailable("not now")
+    await _relay_all(_relay(worker, published))
+
+    for _ in range(2):
+        await retention.clean(worker, events_after=timedelta(0))
+
+    assert look("select min(position), count(*) from outbox") == [(3, 4)]
+
+
+# On a real NATS, with the rights of a service.
+
+
+@pytest.fixture
+async def operator(broker):
+    """A client that may do everything, on a NATS without streams."""
+    await broker.start()
+    client = await nats.connect(broker.url(), reconnect_time_wait=0.05)
+    jetstream = client.jetstream()
+    for stream in await jetstream.streams_info():
+        await jetstream.delete_stream(stream.config.name or "")
+    yield jetstream
+    await client.close()
+
+
+@pytest.fixture
+async def bus(broker, operator):
+    bus = Bus(broker.url(SOURCE), service=SOURCE)
+    async with running(_for_ever(bus.run)):
+        await eventually(lambda: _has_stream(operator))
+        yield bus
+    await bus.close()
+
+
+async def _for_ever(run):
+    while True:
+        try:
+            await run()
+        except Unavailable:
+            await asyncio.sleep(0.05)
+
+
+async def _has_stream(operator):
+    return [s.config.name for s in await operator.streams_info()] == [SOURCE.upper()]
+
+
+async def _stored(operator):
+    """The positions in the stream, in its order."""
+    info = await operator.stream_info(SOURCE.upper())
+    first = info.state.first_seq
+    messages = [
+        await operator.get_msg(SOURCE.upper(), number)
+        for number in range(first, first + info.state.messages)
+    ]
+    return [int(message.headers["ce-position"]) for message in messages]
+
+
+async def _positioned(worker):
+    await Sequencer(worker, positioned=lambda: None).number()
+
+
+async def test_a_message_says_what_its_event_says(operator, bus, worker, two_things):
+    event = (await _events(worker))[0]
+
+    await bus.publish(event)
+
+    message = await operator.get_msg(SOURCE.upper(), 1)
+    assert message.subject == f"conversations.fact.thing_happened.{event.clinic_id}"
+    assert message.headers["Nats-Msg-Id"] == message.headers["ce-id"] == str(event.event_id)
+    assert message.headers["ce-time"] == event.occurred_at.isoformat()
+    assert message.headers["traceparent"] == event.trace
+
+
+async def test_a_repeat_of_an_event_is_stored_once(operator, bus, worker, two_things):
+    event = (await _events(worker))[0]
+
+    await bus.publish(event)
+    await bus.publish(event)
+
+    assert await _stored(operator) == [1]
+
+
+async def test_events_written_while_nats_is_down_all_arrive_after(broker, bus, app, worker):
+    sequencer = Sequencer(worker, positioned=lambda: None)
+    relay = _relay(worker, bus.publish)
+    thing, clinic = uuid4(), uuid4()
+    facts = facts_of(thing, 30, clinic_id=clinic)
+    async with running(sequencer.run(), relay.run()):
+        for number, fact in enumerate(facts):
+            if number == 10:
+                await broker.kill()
+            await write(app, fact)  # neither fails nor waits
+            sequencer.committed.set()
+        await broker.start()
+
+        async def all_stored():
+            client = await nats.connect(broker.url())
+            try:
+                return await _stored(client.jetstream()) == list(range(1, 31))
+            finally:
+                await client.close()
+
+        await eventually(all_stored)
+
+
+async def test_a_stream_that_is_gone_is_made_again(operator, bus, worker, two_things):
+    await operator.delete_stream(SOURCE.upper())
+    relay = _relay(worker, bus.publish)
+
+    async def all_stored():
+        await relay.relay()
+        return sorted(await _stored(operator)) == [1, 2, 3, 4, 5, 6]
+
+    await eventually(all_stored)
+
+
+async def test_a_full_stream_is_waited_for(operator, bus, worker, two_things, look):
+    config = (await operator.stream_info(SOURCE.upper())).config
+    await operator.update_stream(replace(config, max_msgs=2))
+    relay = _relay(worker, bus.publish)
+    await _relay_all(relay)
+    assert len(await _stored(operator)) == 2
+    assert look(_HEAD)[0][0] < 6
+
+    await operator.update_stream(config)
+    await _relay_all(relay)
+
+    assert sorted(await _stored(operator)) == [1, 2, 3, 4, 5, 6]
+    assert look("select from dead_letters") == []
+
+
+@pytest.mark.parametrize("bytes_below_the_limit", [-1, 0, 300])
+async def test_an_event_too_large_becomes_a_dead_letter_and_is_passed_over(
+    operator, bus, app, worker, look, bytes_below_the_limit
+):
+    limit = bus.client.max_payload
+    await write(app, a_fact(payload=bytes(limit - bytes_below_the_limit)))
+    await write(app, a_fact(payload=b"small"))
+    await _positioned(worker)
+
+    await _relay_all(_relay(worker, bus.publish))
+
+    assert await _stored(operator) == [2]
+    assert look("select consumer, position from dead_letters") == [("relay", 1)]
+    assert bus.connected
+
+
+async def test_the_largest_event_that_nats_takes_is_published(operator, bus, app, worker, look):
+    await write(app, a_fact(payload=bytes(bus.client.max_payload - 1_000)))
+    await _positioned(worker)
+
+    await _relay_all(_relay(worker, bus.publish))
+
+    assert await _stored(operator) == [1]
+    assert look("select from dead_letters") == []
+
+
+async def test_a_stream_that_is_not_as_ours_is_refused(broker, operator):
+    await operator.add_stream(name="CONVERSATIONS", subjects=["conversations.>"], max_age=60)
+    bus = Bus(broker.url(SOURCE), service=SOURCE)
+
+    with pytest.raises(Drifted):
+        await bus.run()
+
+    assert (await operator.stream_info("CONVERSATIONS")).config.max_age == 60
+    await bus.close()
+
+
+async def test_a_connection_that_the_server_ended_for_good_is_made_anew(bus):
+    ended = bus.client
+    await ended._process_err("'Maximum Connections Exceeded'")
+
+    async def another():
+        return bus.connected and bus.client is not ended
+
+    await eventually(another)
+    assert ended.is_closed
+
+
+async def test_other_copies_are_woken(broker, bus):
+    woken = asyncio.Event()
+    copy = Bus(broker.url(SOURCE), service=SOURCE)
+    copy.on_wake(SOURCE, woken.set)
+    async with running(_for_ever(copy.run)):
+
+        async def heard():
+            await bus.wake()
+            return woken.is_set()
+
+        await eventually(heard)
+    await copy.close()
+
+
+async def test_without_nats_a_publish_is_unavailable_and_a_wake_goes_nowhere(worker, two_things):
+    bus = Bus("nats://127.0.0.1:9", service=SOURCE)
+
+    await bus.wake()
+
+    with pytest.raises(Unavailable):
+        await bus.publish((await _events(worker))[0])
+    await bus.close()
