@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -331,6 +332,14 @@ class NotificationsWorld:
             time=time,
         )
 
+    def decided_long_ago(self, sent: Sent, time: timedelta) -> None:
+        """As if the message had been decided on this much earlier."""
+        self._execute(
+            "update deliveries set decided_at = decided_at - %(time)s where message_id = %(id)s",
+            time=time,
+            id=sent.id,
+        )
+
     def has_device(self, id: UUID, profile_id: UUID, *, age: timedelta) -> None:
         """As a registration would leave it."""
         self._execute(
@@ -451,7 +460,7 @@ async def notifications_world(
             prints=AddressPrints(SEALING_KEY),
         )
         internal = NotificationsInternalServicer(
-            storage, page_tokens, apply=lambda states: apply_messages(replica, states)
+            storage, page_tokens, apply=partial(apply_messages, replica)
         )
         edge = await stack.enter_async_context(
             serving(

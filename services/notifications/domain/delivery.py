@@ -151,11 +151,15 @@ def withdraw(delivery: Delivery, reason: Reason) -> Delivery:
     return settle(delivery, State.CANCELLED, reason)
 
 
-def hold(delivery: Delivery, dispatch: Dispatch) -> Delivery:
-    """Wanted after all: as part of this dispatch."""
-    released = _released(delivery)
+def hold(delivery: Delivery, dispatch: Dispatch, *, now: datetime) -> Delivery:
+    """Wanted after all: as part of this dispatch, which has its own day of tries."""
     return replace(
-        released, state=State.HELD, reason=None, dispatch_id=dispatch.id, due_at=dispatch.due_at
+        _released(delivery),
+        state=State.HELD,
+        reason=None,
+        decided_at=now,
+        dispatch_id=dispatch.id,
+        due_at=dispatch.due_at,
     )
 
 
@@ -185,19 +189,20 @@ def transmit(delivery: Delivery, *, now: datetime) -> Delivery:
     )
 
 
-def conclude(delivery: Delivery, outcome: Outcome, *, now: datetime) -> Delivery:
-    """What a try's outcome makes of a claimed delivery."""
+def conclude(delivery: Delivery, outcome: Outcome, *, tries: int, now: datetime) -> Delivery:
+    """What a try's outcome makes of a claimed delivery; `tries` are those of its whole dispatch,
+    so that what goes together is due together, however late it joined."""
     if outcome is Outcome.SENT:
         return replace(_released(delivery), state=State.SENT, sent_at=now)
     if outcome is Outcome.TRY_LATER:
-        return _try_later(delivery, now)
+        return _try_later(delivery, tries, now)
     return settle(delivery, *_SETTLED_BY[outcome])
 
 
-def _try_later(delivery: Delivery, now: datetime) -> Delivery:
+def _try_later(delivery: Delivery, tries: int, now: datetime) -> Delivery:
     if now - delivery.decided_at > _GIVE_UP_AFTER:
         return settle(delivery, State.FAILED, Reason.UNREACHABLE)
-    due_at = now + pause_after(delivery.attempts)
+    due_at = now + pause_after(tries)
     return replace(_released(delivery), state=State.HELD, due_at=due_at)
 
 

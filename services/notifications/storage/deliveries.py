@@ -33,9 +33,10 @@ returning 1
 """)
 _SAVE = text("""
 update deliveries as held
-set state = new.state, reason = new.reason, due_at = new.due_at, sent_at = new.sent_at,
-    dispatch_id = new.dispatch_id, attempts = new.attempts, claim_id = new.claim_id,
-    leased_until = new.leased_until, resent = new.resent, version = new.version
+set state = new.state, reason = new.reason, decided_at = new.decided_at,
+    due_at = new.due_at, sent_at = new.sent_at, dispatch_id = new.dispatch_id,
+    attempts = new.attempts, claim_id = new.claim_id, leased_until = new.leased_until,
+    resent = new.resent, version = new.version
 from jsonb_populate_recordset(null::deliveries, cast(:rows as jsonb)) as new
 where held.clinic_id = :clinic_id and held.id = new.id
 """)

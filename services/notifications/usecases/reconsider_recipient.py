@@ -83,5 +83,5 @@ async def _in_one_mail(
         open_dispatch = await tx.deliveries.open_dispatch(
             recipient, delivery.message.conversation_id, Channel.EMAIL
         )
-        held.append(hold(delivery, open_dispatch or together))
+        held.append(hold(delivery, open_dispatch or together, now=tx.now))
     return held

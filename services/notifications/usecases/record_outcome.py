@@ -28,7 +28,10 @@ async def record_outcome(tx: Transaction, command: RecordOutcome) -> None:
         for delivery in await tx.deliveries.of_dispatch(claim.dispatch_id)
         if delivery.claim_id == claim.id
     ]
-    await tx.save([conclude(delivery, command.outcome, now=tx.now) for delivery in ours])
+    tries = max((delivery.attempts for delivery in ours), default=0)
+    await tx.save(
+        [conclude(delivery, command.outcome, tries=tries, now=tx.now) for delivery in ours]
+    )
     if command.outcome is Outcome.ADDRESS_REFUSED and command.address_print is not None:
         await tx.suppressions.add(
             claim.recipient, command.address_print, reason=Reason.REJECTED, now=tx.now

@@ -50,6 +50,22 @@ async def test_what_arrives_between_two_tries_joins_the_mail(world, waiting):
     assert [world.outcome(sent), world.outcome(further)] == ["SENT", "SENT"]
 
 
+async def test_what_joined_between_two_tries_still_goes_with_the_others_at_the_third(
+    world, waiting
+):
+    thread, sent = waiting
+    world.refuse(thread.profile_id, code=451)
+    await world.dispatch_due()
+    further = await thread.send()
+    world.let_pass()
+    await world.dispatch_due()
+
+    (first,), (second,) = world.rows(sent), world.rows(further)
+
+    assert (first["attempts"], second["attempts"]) == (2, 1)
+    assert first["due_at"] == second["due_at"]
+
+
 async def test_a_day_of_refusals_is_a_failure(world, waiting):
     thread, sent = waiting
     world.refuse(thread.profile_id, code=451)

@@ -154,6 +154,19 @@ async def test_an_expired_session_brings_one_mail_of_all_that_is_unread(world, s
     ]
 
 
+async def test_the_mail_of_an_expiry_has_a_day_of_tries_of_its_own(world, signed_in):
+    thread, session, active = signed_in
+    unread = await thread.send(Side.PROFILE, at=active + MINUTE)
+    world.decided_long_ago(unread, timedelta(days=7))
+    await world.end(session, at=datetime.now(UTC), cause=EndCause.EXPIRED)
+    await world.reconsider()
+
+    world.refuse(thread.staff_id, code=451)
+    await world.dispatch_due()
+
+    assert world.outcome(unread) == "HELD"
+
+
 async def test_an_expiry_beside_a_session_still_open_brings_no_mail(world, signed_in):
     thread, session, active = signed_in
     await world.session(thread.staff_id, opened_at=active)

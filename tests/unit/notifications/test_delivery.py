@@ -114,7 +114,7 @@ def test_what_may_have_left_is_not_called_cancelled(transmitting):
     ],
 )
 def test_every_outcome_has_its_state_and_gives_the_claim_back(transmitting, outcome, state, reason):
-    concluded = conclude(transmitting, outcome, now=NOON)
+    concluded = conclude(transmitting, outcome, tries=1, now=NOON)
 
     assert (concluded.state, concluded.reason) == (state, reason)
     assert (concluded.claim_id, concluded.leased_until) == (None, None)
@@ -128,7 +128,9 @@ def test_pauses_double_up_to_an_hour():
 
 
 def test_after_a_day_of_tries_it_has_failed(transmitting):
-    concluded = conclude(transmitting, Outcome.TRY_LATER, now=NOON + timedelta(hours=24, seconds=1))
+    later = NOON + timedelta(hours=24, seconds=1)
+
+    concluded = conclude(transmitting, Outcome.TRY_LATER, tries=1, now=later)
 
     assert (concluded.state, concluded.reason) == (State.FAILED, Reason.UNREACHABLE)
 
@@ -140,7 +142,7 @@ def test_every_move_raises_the_version(held):
         claimed,
         replace(transmit(claimed, now=NOON), version=claimed.version),
         settle(held, State.SKIPPED, Reason.SIGNED_IN),
-        hold(settle(held, State.SKIPPED, Reason.SIGNED_IN), dispatch),
+        hold(settle(held, State.SKIPPED, Reason.SIGNED_IN), dispatch, now=NOON),
     ]
 
     assert [move.version for move in moves] == [2, 2, 2, 3]
