@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 from clinic.conversations.v1.conversations_internal_service_pb2_grpc import (
@@ -98,9 +99,7 @@ async def compose() -> Service:
         internal=[
             registration(
                 add_ConversationsInternalServiceServicer_to_server,
-                ConversationsInternalServicer(
-                    storage, witnesses, lambda states: apply_messages(replica, states)
-                ),
+                ConversationsInternalServicer(storage, witnesses, partial(apply_messages, replica)),
             ),
             registration(
                 add_OperationsServiceServicer_to_server,

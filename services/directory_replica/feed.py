@@ -1,10 +1,11 @@
 """The roads by which states come: the call, the bus, the sweep, and the whole set anew."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from clinic.directory.v1.directory_events_pb2 import State as StateMessage
 from services.chassis.backbone import Backbone
-from services.chassis.errors import OutOfRange
+from services.chassis.errors import InvalidArgument, OutOfRange
 from services.chassis.events_client import EventsClient
 from services.chassis.inbox import Intake
 from services.chassis.logs import get_logger
@@ -15,6 +16,7 @@ from services.directory_replica.replica import Replica
 from services.directory_replica.states import State
 
 _PAGE = 500
+_MOST_STATES = 200
 _NONE = "none"
 
 log = get_logger()
@@ -46,9 +48,27 @@ def feed_replica(
     backbone.consume(intake, source="directory", list_events=list_events, start_again=start_again)
 
 
-async def apply_messages(replica: Replica, messages: Sequence[StateMessage]) -> None:
-    """Apply what the directory sends along with a call (I38)."""
-    await replica.apply([state for message in messages if (state := state_of_message(message))])
+async def apply_messages(
+    replica: Replica, clinic_id: UUID, messages: Sequence[StateMessage]
+) -> None:
+    """Apply what the directory sends along with a call for one clinic (I38).
+
+    Raises InvalidArgument, with nothing applied, where there are too many, one of them is of
+    another clinic, or one cannot be read.
+    """
+    if len(messages) > _MOST_STATES:
+        raise InvalidArgument(f"states holds at most {_MOST_STATES}", field="states")
+    states = [state for message in messages if (state := _read(message))]
+    if any(state.clinic_id != clinic_id for state in states):
+        raise InvalidArgument("states holds one of another clinic", field="states")
+    await replica.apply(states)
+
+
+def _read(message: StateMessage) -> State | None:
+    try:
+        return state_of_message(message)
+    except (ValueError, OverflowError):
+        raise InvalidArgument("states holds one that cannot be read", field="states") from None
 
 
 async def fill(replica: Replica, directory: DirectoryClient) -> int:

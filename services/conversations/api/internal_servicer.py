@@ -1,6 +1,7 @@
 """What the other services and ops call."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from uuid import UUID
 
 import grpc
 from google.protobuf.message import Message
@@ -18,7 +19,7 @@ from services.conversations.usecases.explain_delivery import Witnesses, explain_
 from services.conversations.usecases.stream_messages import stream_messages
 
 Context = grpc.aio.ServicerContext[Message, Message]
-Apply = Callable[[Sequence[State]], Awaitable[None]]
+Apply = Callable[[UUID, Sequence[State]], Awaitable[None]]
 
 
 class ConversationsInternalServicer(ConversationsInternalServiceServicer):
@@ -32,7 +33,7 @@ class ConversationsInternalServicer(ConversationsInternalServiceServicer):
     async def ApplyStates(
         self, request: pb.ApplyStatesRequest, context: Context
     ) -> pb.ApplyStatesResponse:
-        await self._apply(request.states)
+        await self._apply(current_caller().clinic, request.states)
         return pb.ApplyStatesResponse(applied=True)
 
     async def StreamMessages(

@@ -1,10 +1,8 @@
 """Protobuf to commands, results to protobuf."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from clinic.directory.v1.directory_events_pb2 import State
 from clinic.notifications.v1 import delivery_pb2, device_pb2
 from clinic.notifications.v1 import notifications_internal_service_pb2 as internal_pb
 from clinic.notifications.v1 import notifications_service_pb2 as pb
@@ -21,35 +19,10 @@ from services.notifications.usecases.list_deliveries import ListDeliveries
 from services.notifications.usecases.list_devices import ListDevices
 
 DEVICES_QUERY = "devices"
-_MOST_STATES = 200
 _SIDES = {
     Side.STAFF: delivery_pb2.RECIPIENT_SIDE_STAFF,
     Side.PROFILE: delivery_pb2.RECIPIENT_SIDE_PROFILE,
 }
-
-
-def states_of(request: internal_pb.ApplyStatesRequest, caller: Caller) -> Sequence[State]:
-    """The states, all of the clinic that is called for. Raises InvalidArgument."""
-    if len(request.states) > _MOST_STATES:
-        raise InvalidArgument(f"states holds at most {_MOST_STATES}", field="states")
-    clinic = str(caller.clinic)
-    if any(_clinic_of(state) not in (clinic, "") for state in request.states):
-        raise InvalidArgument("states holds one of another clinic", field="states")
-    return request.states
-
-
-def _clinic_of(state: State) -> str:
-    """Empty for a kind that this release does not know; such a state is passed over."""
-    match state.WhichOneof("state"):
-        case "clinic":
-            return state.clinic.clinic_id
-        case "staff":
-            return state.staff.clinic_id
-        case "profile":
-            return state.profile.clinic_id
-        case "session":
-            return state.session.clinic_id
-    return ""
 
 
 def to_list_devices(

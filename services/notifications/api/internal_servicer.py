@@ -1,6 +1,7 @@
 """What the other services and ops call."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
 
 import grpc
 from google.protobuf.message import Message
@@ -19,7 +20,7 @@ from services.notifications.usecases.get_delivery import GetDelivery, get_delive
 from services.notifications.usecases.list_deliveries import list_deliveries
 
 Context = grpc.aio.ServicerContext[Message, Message]
-Apply = Callable[[Sequence[State]], Awaitable[None]]
+Apply = Callable[[UUID, Sequence[State]], Awaitable[None]]
 
 
 class NotificationsInternalServicer(NotificationsInternalServiceServicer):
@@ -33,7 +34,7 @@ class NotificationsInternalServicer(NotificationsInternalServiceServicer):
     async def ApplyStates(
         self, request: pb.ApplyStatesRequest, context: Context
     ) -> pb.ApplyStatesResponse:
-        await self._apply(convert.states_of(request, current_caller()))
+        await self._apply(current_caller().clinic, request.states)
         return pb.ApplyStatesResponse(applied=True)
 
     async def ListDeliveries(
