@@ -1,8 +1,9 @@
 """Updates of a watch to protobuf."""
 
 from clinic.conversations.v1 import conversations_service_pb2 as pb
+from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
-from services.chassis.paging import Cursor
+from services.chassis.paging import Cursor, PageTokenInvalid, PageTokens
 from services.conversations.api.convert import CAUSES, SIDES, from_message
 from services.conversations.domain.watching import (
     ArchivalChanged,
@@ -31,7 +32,12 @@ _CLOSE_CAUSES = {
 }
 
 
-def to_watch_inbox(caller: Caller, cursor: Cursor | None) -> WatchInbox:
+def to_watch_inbox(request: pb.WatchInboxRequest, caller: Caller, tokens: PageTokens) -> WatchInbox:
+    try:
+        cursor = tokens.open(request.resume_token, QUERY)
+    except PageTokenInvalid:
+        field = "resume_token"
+        raise InvalidArgument(f"{field} is of another caller, or of nobody", field=field) from None
     since = None if cursor is None else Position(str(cursor[0]), int(cursor[1]))
     return WatchInbox(caller=caller, since=since)
 

@@ -144,8 +144,7 @@ class ConversationsServicer(ConversationsServiceServicer):
     async def WatchInbox(
         self, request: pb.WatchInboxRequest, context: Context
     ) -> AsyncIterator[pb.WatchInboxResponse]:
-        cursor = self._tokens.open(request.resume_token, convert_watch.QUERY)
-        command = convert_watch.to_watch_inbox(current_caller(), cursor)
+        command = convert_watch.to_watch_inbox(request, current_caller(), self._tokens)
         updates = watch_inbox(command, storage=self._storage, tail=self._tail, clock=system_clock)
         async with aclosing(updates):
             async for update in updates:
