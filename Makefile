@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 PROTOS := $(shell find protos -name '*.proto' -o -name 'buf*.yaml' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo stop reset test faults bench check format lint types imports protos-check lock
+.PHONY: help run demo stop reset test faults bench bench-directory check format lint types imports protos-check lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -37,6 +37,9 @@ faults: gen/.ok ## Only the tests that kill, pause and cut
 
 bench: gen/.ok ## The figures of conversations, with their calibration; about ten minutes
 	$(RUN) -m tests.load.bench
+
+bench-directory: gen/.ok ## The figures of the directory, with theirs; about five minutes
+	$(RUN) -m tests.load.bench_directory
 
 check: lint types imports protos-check ## All that can be said without running it
 

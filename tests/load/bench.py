@@ -7,11 +7,10 @@ build/bench.json. Every ratio is taken inside the run; the machine is shared by 
 
 import argparse
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -20,8 +19,9 @@ import nats
 import psycopg
 
 from deploy.local.stack import Stack
+from tests.load.calibration import null_rate, raw_commits, resident_kib
 from tests.load.client import Job, Measured, load, percentile
-from tests.load.null_call import Server
+from tests.load.report import Report
 from tests.load.seed import Seeder, Thread, departure
 from tests.load.watchers import Watchers, Watching
 from tests.support.eventually import eventually
@@ -32,29 +32,6 @@ UNLIMITED = {
     "CONVERSATIONS_SEND_BURST_ACTOR": "1e6",
     "CONVERSATIONS_SEND_RATE_CLINIC": "1e6",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    name: str
-    value: float
-    unit: str
-    bound: str = ""
-
-
-@dataclass(slots=True)
-class Report:
-    figures: list[Figure] = field(default_factory=list)
-
-    def add(self, name: str, value: float, unit: str, bound: str = "") -> None:
-        figure = Figure(name, round(value, 3), unit, bound)
-        self.figures.append(figure)
-        print(f"{name:28} {figure.value:>10} {unit:12} {bound}", flush=True)
-
-    def write(self) -> None:
-        REPORT.parent.mkdir(exist_ok=True)
-        rows = [{"name": f.name, "value": f.value, "unit": f.unit} for f in self.figures]
-        REPORT.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,40 +73,6 @@ class Bench:
         return await load(Job(targets, kind, in_flight, self.scale.seconds, places))
 
 
-async def null_rate(kind: str, in_flight: int, seconds: float, processes: int) -> Measured:
-    """Null calls, spread over processes of a server that does nothing."""
-    servers = [await Server.start(kind) for _ in range(processes)]
-    told = [(await server.line()).split() for server in servers]
-    jobs = [
-        load(
-            Job([f"127.0.0.1:{port}"], "null", in_flight // processes or 1, seconds, [(token, "")])
-        )
-        for port, token in told
-    ]
-    parts = await asyncio.gather(*jobs)
-    for server in servers:
-        await server.stop()
-    return Measured(
-        calls=sum(part.calls for part in parts),
-        seconds=seconds,
-        latencies=[latency for part in parts for latency in part.latencies],
-    )
-
-
-def raw_commits(stack: Stack, seconds: float) -> list[float]:
-    """Milliseconds of one INSERT and its commit, one after the other."""
-    took = []
-    url = stack.superuser_url("conversations")
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("create table if not exists raw_commits (id bigserial, body text)")
-        end = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < end:
-            connection.execute("insert into raw_commits (body) values ('x')")
-            took.append((time.perf_counter() - began) * 1e3)
-        connection.execute("drop table raw_commits")
-    return took
-
-
 async def acked_publishes(stack: Stack, seconds: float) -> float:
     """JetStream publishes a second, each acknowledged, one after the other."""
     client = await nats.connect(stack.nats_url())
@@ -151,7 +94,7 @@ async def calibrate(bench: Bench) -> tuple[float, float, float]:
     ours = await null_rate("ours", 16, seconds, 1)
     alone = await null_rate("ours", 1, seconds, 1)
     wide = await null_rate("ours", 64, seconds, 2)
-    commits = raw_commits(bench.stack, 3.0)
+    commits = raw_commits(bench.stack, "conversations", 3.0)
     add = bench.report.add
     add("null_vs_bare_ratio", ours.rate / bare.rate, "ratio", ">= 0.6")
     add("null_p50_ms_1", alone.at(0.5), "ms")
@@ -211,13 +154,6 @@ async def live(bench: Bench, threads: Sequence[Thread]) -> None:
     bench.report.add("watch_missed", len(measured.begun) - len(late), "messages")
     bench.report.add("watch_p50_ms", percentile(late, 0.5), "ms", "<= 20")
     bench.report.add("watch_p99_ms", percentile(late, 0.99), "ms", "<= 150")
-
-
-def resident_kib(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
 
 
 async def idle_watches(bench: Bench, threads: Sequence[Thread]) -> None:
@@ -306,7 +242,7 @@ async def benched(scale: Scale) -> AsyncIterator[Bench]:
     services = ("conversations", "notifications")
     async with Stack.throwaway(overrides=UNLIMITED, services=services) as stack:
         second = await stack.copy("conversations")
-        yield Bench(stack, second, Seeder(stack), scale, Report())
+        yield Bench(stack, second, Seeder(stack), scale, Report(REPORT))
 
 
 async def main(scale: Scale) -> None:

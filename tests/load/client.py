@@ -1,7 +1,7 @@
 """A process that makes load: reads one job as JSON on stdin, writes what it measured on stdout.
 
 A job names a target, a kind of call, how many calls are in flight, for how many seconds, and the
-places to call: pairs of a person's token and a conversation.
+places to call: pairs of a person's token and a conversation, or what to search for.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ import grpc
 
 from clinic.conversations.v1 import conversations_service_pb2 as pb
 from clinic.conversations.v1.conversations_service_pb2_grpc import ConversationsServiceStub
+from clinic.directory.v1 import directory_service_pb2 as directory_pb
+from clinic.directory.v1.directory_service_pb2_grpc import DirectoryServiceStub
 
 Metadata = tuple[tuple[str, str], ...]
 Call = Callable[[Any, str, Metadata], Awaitable[object]]
@@ -86,6 +88,12 @@ async def unread(stub: Any, conversation: str, metadata: Metadata) -> object:
     return answer
 
 
+async def search(stub: Any, query: str, metadata: Metadata) -> object:
+    request = directory_pb.SearchProfilesRequest(query=query, page_size=20)
+    answer: object = await stub.SearchProfiles(request, metadata=metadata, timeout=10)
+    return answer
+
+
 async def null(channel: Any, conversation: str, metadata: Metadata) -> object:
     """A call of a server that does nothing, bare or behind the steps of ours."""
     echo = channel.unary_unary("/clinic.tests.v1.EchoService/Unary")
@@ -98,16 +106,19 @@ CALLS: dict[str, Call] = {
     "list_messages": list_messages,
     "list_conversations": list_conversations,
     "unread": unread,
+    "search": search,
     "null": null,
+}
+_STUBS: dict[str, Callable[[grpc.aio.Channel], Any]] = {
+    "search": DirectoryServiceStub,
+    "null": lambda channel: channel,
 }
 
 
 async def run(job: Job) -> Measured:
     """Keep `in_flight` calls going; at `rate` a second where one is given."""
     channels = [grpc.aio.insecure_channel(target) for target in job.targets]
-    stubs = cycle(
-        channels if job.kind == "null" else [ConversationsServiceStub(c) for c in channels]
-    )
+    stubs = cycle(map(_STUBS.get(job.kind, ConversationsServiceStub), channels))
     places = cycle(job.places)
     measured = Measured()
     began = time.perf_counter()
