@@ -202,6 +202,8 @@ async def test_what_is_refused_for_good_becomes_a_dead_letter_and_is_passed_over
 
 async def test_one_relay_at_a_time_publishes(worker, two_things, published):
     other = Published()
+    stuck = (await _events(worker))[0]
+    published.failures[stuck.event_id] = Unavailable("not now")
     await _relay_all(_relay(worker, published))
 
     await _relay_all(_relay(worker, other))
