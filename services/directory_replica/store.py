@@ -30,7 +30,16 @@ class Statements:
     update: TextClause
 
 
-def _statements(table: str, key: Sequence[str], values: Sequence[str]) -> Statements:
+# What was done by a version of an earlier life says nothing of the same number in this one.
+_ANEW = "".join(
+    f", {column} = case when held.incarnation = new.incarnation then held.{column} else 0 end"
+    for column in ("derived_version", "details_held")
+)
+
+
+def _statements(
+    table: str, key: Sequence[str], values: Sequence[str], *, further: str = ""
+) -> Statements:
     columns = [*key, "incarnation", "version", "details_version", *values]
     moved = [column for column in columns if column not in key]
     rows = f"jsonb_populate_recordset(null::{table}, cast(:rows as jsonb)) as new"
@@ -44,7 +53,7 @@ def _statements(table: str, key: Sequence[str], values: Sequence[str]) -> Statem
             " on conflict do nothing"
         ),
         update=text(
-            f"update {table} as held set {', '.join(f'{c} = new.{c}' for c in moved)}"
+            f"update {table} as held set {', '.join(f'{c} = new.{c}' for c in moved)}{further}"
             f" from {rows} where {same} and {older}"
         ),
     )
@@ -58,11 +67,13 @@ _BY_KIND: dict[type[State], Statements] = {
         "replica_staff",
         ["clinic_id", "staff_id"],
         ["active", "deactivation_id", "opted_in_at", "account_owner"],
+        further=_ANEW,
     ),
     ProfileState: _statements(
         "replica_profiles",
         ["clinic_id", "profile_id"],
         ["override", "merged_into", "merge_id", "do_not_email"],
+        further=_ANEW,
     ),
     SessionState: _statements(
         "replica_sessions",

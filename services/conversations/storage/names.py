@@ -16,7 +16,7 @@ _MOST = 200
 _STALE = {
     side: text(f"""
         select clinic_id, {side}_id as id from {table}
-        where wanted and details_held <> details_version
+        where wanted and details_held <> details_version and details_held < details_version
         order by clinic_id, {side}_id limit {_MOST}
     """)
     for side, table in ((Side.STAFF, "replica_staff"), (Side.PROFILE, "replica_profiles"))
@@ -27,6 +27,7 @@ _HOLD = {
         from jsonb_to_recordset(cast(:rows as jsonb))
             as new (id uuid, display_name text, version bigint)
         where clinic_id = :clinic_id and {side}_id = new.id and details_held < new.version
+        returning new.id
     """)
     for side, table in ((Side.STAFF, "replica_staff"), (Side.PROFILE, "replica_profiles"))
 }
@@ -82,20 +83,22 @@ class Names:
 
         return await self._worker.connect(work)
 
-    async def hold(self, clinic_id: UUID, side: Side, names: Mapping[UUID, Name]) -> None:
-        """Keep these names, and what they are searched by."""
+    async def hold(self, clinic_id: UUID, side: Side, names: Mapping[UUID, Name]) -> bool:
+        """Keep these names, and what they are searched by; true where one was newer than ours."""
         rows = [
             {"id": str(id), "display_name": name.text, "version": name.version}
             for id, name in names.items()
         ]
-        searched = [
-            {"id": str(id), "term": term} for id, name in names.items() for term in terms(name.text)
-        ]
 
-        async def work(connection: AsyncConnection, _: object) -> None:
+        async def work(connection: AsyncConnection, _: object) -> bool:
             scope = {"clinic_id": clinic_id}
-            await connection.execute(_HOLD[side], scope | {"rows": json.dumps(rows)})
-            await connection.execute(_FORGET_TERMS, scope | {"ids": list(names)})
+            held = await connection.execute(_HOLD[side], scope | {"rows": json.dumps(rows)})
+            newer = list(held.scalars())
+            searched = [
+                {"id": str(id), "term": term} for id in newer for term in terms(names[id].text)
+            ]
+            await connection.execute(_FORGET_TERMS, scope | {"ids": newer})
             await connection.execute(_ADD_TERMS, scope | {"rows": json.dumps(searched)})
+            return bool(newer)
 
-        await self._app.transact(work, clinics=[clinic_id])
+        return await self._app.transact(work, clinics=[clinic_id])

@@ -14,7 +14,7 @@ FetchNames = Callable[
 
 
 async def refresh_names(names: Names, fetch: FetchNames) -> bool:
-    """One pass; true where names were held and there may be more to ask for.
+    """One pass; true where newer names came than were held, and there may be more to ask for.
 
     Raises Unavailable where the directory is out of reach.
     """
@@ -22,7 +22,6 @@ async def refresh_names(names: Names, fetch: FetchNames) -> bool:
     for stale in await names.stale():
         staff, profiles = await fetch(stale.clinic_id, stale.staff, stale.profiles)
         for side, found in ((Side.STAFF, staff), (Side.PROFILE, profiles)):
-            if found:
-                await names.hold(stale.clinic_id, side, found)
+            if found and await names.hold(stale.clinic_id, side, found):
                 held = True
     return held

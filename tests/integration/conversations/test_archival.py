@@ -1,11 +1,14 @@
 """Reasons, history and facts follow from the states, whatever happened to them (I1 to I6)."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
 from services.chassis.database import Database
 from services.conversations.storage.archival import Archival
 from services.conversations.usecases.derive_archival import derive_archival
+from services.directory_replica.states import Version
 
 _REASONS = text("select reasons from conversations where id = :id")
 _HISTORY = text("""
@@ -136,3 +139,23 @@ async def test_a_person_without_threads_is_settled_without_a_pass(world, archiva
     patient = await world.profile()
 
     assert patient.id not in [person.id for person in await archival.underived()]
+
+
+async def test_the_same_version_of_a_later_life_of_the_directory_is_looked_at_again(
+    world, worker, archival, thread
+):
+    _, patient, id = thread
+    await world.merge(patient, await world.profile())
+    await until_derived(archival)
+
+    merged = world.state_of(patient)
+    restored = replace(
+        merged,
+        stamp=Version(incarnation="i2", version=merged.stamp.version),
+        merged_into=None,
+        merge_id=None,
+    )
+    await world.replica.apply([restored])
+    await until_derived(archival)
+
+    assert (await look(worker, _REASONS, id))[0].reasons == []
