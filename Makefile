@@ -5,12 +5,15 @@ BIN := .venv/bin
 RUN := $(BIN)/python
 PROTOS := $(shell find protos -name '*.proto' -o -name 'buf*.yaml' 2>/dev/null)
 
+BASELINE_FORM := --exclude-source-info
+
 .DEFAULT_GOAL := help
-.PHONY: help run demo stop reset test faults bench bench-directory check format lint types imports protos-check lock
+.PHONY: help run demo stop reset test faults bench bench-directory check format lint types imports \
+	protos-check protos-baseline lock
 
 help: ## This list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Use it
 
@@ -57,9 +60,16 @@ types: gen/.ok ## mypy, strict
 imports: gen/.ok ## Who may import whom
 	$(BIN)/lint-imports
 
-protos-check: gen/.ok ## Lint and format of the protos
+protos-check: gen/.ok ## Lint and format of the protos, and that nothing in them breaks a client
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code protos
+	@$(BIN)/buf build -o - $(BASELINE_FORM) | $(BIN)/buf breaking -\#format=binpb --config buf.yaml \
+		--against protos/baseline.binpb
+
+# The contract that clients were promised, as it was first whole. It is renewed only when a break
+# was announced and its old form is out of use; the commit says which break, and since when.
+protos-baseline: gen/.ok ## Promise the contract as it now is: what was there before may then break
+	$(BIN)/buf build -o protos/baseline.binpb $(BASELINE_FORM)
 
 lock: .venv/.ok ## Resolve the dependencies anew (needs uv)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile --quiet --universal --generate-hashes \
