@@ -138,6 +138,21 @@ async def test_positions_go_on_after_retention_has_emptied_the_table(app, worker
     assert positions() == [4, 5]
 
 
+async def test_retention_keeps_up_with_more_than_one_pass_can_forget(
+    app, worker, positions, look, monkeypatch
+):
+    monkeypatch.setattr(retention, "_MOST", 2)
+    await write(app, *facts_of(uuid4(), 5, clinic_id=uuid4()))
+    await _sequencer(worker).number()
+    look("update outbox_head set published_position = last_position returning 1")
+
+    passes = 1
+    while await retention.clean(worker, events_after=timedelta(0)):
+        passes += 1
+
+    assert (passes, positions()) == (3, [])
+
+
 async def test_a_pass_that_is_cut_anywhere_numbers_all_or_nothing(
     app, databases, positions, in_order_of_each_aggregate
 ):
