@@ -16,7 +16,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import grpc
+import psycopg
 from joserfc.jwk import OKPKey
+from psycopg.rows import TupleRow
 
 from deploy.local.environment import PEERS
 from deploy.local.ports import HOST, SERVICES, Ports, ports_of
@@ -39,10 +41,15 @@ class Composed:
     keys: Keys
     ports: Ports
     doors: Mapping[str, grpc.aio.Channel]
-    databases: Mapping[str, ServiceDatabase]
+    tables: Mapping[str, psycopg.Connection]
 
     def door(self, service: str, *, public: bool) -> grpc.aio.Channel:
         return self.doors[service if public else f"{service}-internal"]
+
+    def rows(self, service: str, query: str, *parameters: object) -> list[TupleRow]:
+        """What is in a service's tables, seen by the superuser."""
+        cursor = self.tables[service].execute(query.encode(), parameters)
+        return cursor.fetchall() if cursor.description else []
 
 
 @asynccontextmanager
@@ -63,7 +70,11 @@ async def composed_suite(
             for service in SERVICES
             for name in ports_of(service)[:2]
         }
-        yield Composed(keys, ports, doors, databases)
+        tables = {
+            service: ending.enter_context(psycopg.connect(found.superuser, autocommit=True))
+            for service, found in databases.items()
+        }
+        yield Composed(keys, ports, doors, tables)
 
 
 async def _start(ending: AsyncExitStack, service: str, environment: Mapping[str, str]) -> None:

@@ -36,7 +36,7 @@ from tests.contract import descriptors
 _OPERATIONS = "OperationsService"
 # A stream that does not end is read so far and left.
 _MOST_ITEMS = 50
-_QUIET_SECONDS = 0.5
+_QUIET_SECONDS = 0.2
 _DEADLINE_SECONDS = 10
 
 

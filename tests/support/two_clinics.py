@@ -4,14 +4,11 @@ Every name, address and text of a clinic holds the clinic's own word, and every 
 word too, so that a byte out of place is seen wherever it turns up.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
-
-import psycopg
 
 from clinic.conversations.v1 import conversations_service_pb2 as conversations_pb
 from clinic.directory.v1 import clinic_pb2, profile_pb2, staff_member_pb2
@@ -92,9 +89,10 @@ class Clinic:
     merges: dict[str, str] = field(default_factory=dict)
     exports: dict[str, str] = field(default_factory=dict)
     deliveries: list[str] = field(default_factory=list)
+    _machines: dict[str, "Machine"] = field(default_factory=dict)
 
     def machine(self, name: str) -> Machine:
-        return Machine(self.suite, name, self.id)
+        return self._machines.setdefault(name, Machine(self.suite, name, self.id))
 
     def text_of(self, thread: str) -> str:
         """What every text in a thread holds."""
@@ -229,12 +227,6 @@ class Clinic:
 
         await eventually(built, within=60)
 
-    def rows(self, service: str, query: str, *parameters: object) -> list[Any]:
-        """What is in a service's tables, seen by the superuser."""
-        with psycopg.connect(self.suite.databases[service].superuser) as connection:
-            cursor = connection.execute(query.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
-
 
 @dataclass
 class TwoClinics:
@@ -302,7 +294,7 @@ def _reopen(clinic: Clinic, person: Person) -> None:
         where session_id = %s
     """
     for service in ("conversations", "notifications"):
-        clinic.rows(service, query, person.session_id)
+        clinic.suite.rows(service, query, person.session_id)
 
 
 async def _told_of(clinic: Clinic, thread: str) -> None:
@@ -310,7 +302,7 @@ async def _told_of(clinic: Clinic, thread: str) -> None:
     query = "select id from deliveries where conversation_id = %s and recipient_side = 'profile'"
 
     async def decided() -> bool:
-        rows = await asyncio.to_thread(clinic.rows, "notifications", query, clinic.threads[thread])
+        rows = clinic.suite.rows("notifications", query, clinic.threads[thread])
         clinic.deliveries = [str(row[0]) for row in rows]
         return bool(rows)
 
