@@ -57,11 +57,11 @@ class Clinic:
     async def hire(self, name: str, *, email: str = "") -> Member:
         platform = self.desk.platform(self.id)
         made = await people.create_staff(self.suite, platform, name=name, email=email)
-        return await self._sign_in(staff(made.staff_id))
+        return await self.sign_in(staff(made.staff_id))
 
     async def register(self, name: str, *, email: str) -> Member:
         made = await people.create_profile(self.suite, self.owner.caller, name=name, email=email)
-        return await self._sign_in(profile(made.profile_id))
+        return await self.sign_in(profile(made.profile_id))
 
     async def start(self, sender: Member, recipient: Member) -> str:
         """The id of the conversation between the two."""
@@ -69,7 +69,8 @@ class Clinic:
         answer = await sender.call(self.suite.conversations.StartConversation, request)
         return answer.conversation.conversation_id
 
-    async def _sign_in(self, person: Person) -> Member:
+    async def sign_in(self, person: Person) -> Member:
+        """Open a session; earlier ones of the same person stay as they are."""
         return Member(person, await self.desk.sign_in(person, clinic_id=self.id))
 
 
