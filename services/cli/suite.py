@@ -26,7 +26,7 @@ from services.cli.failures import Failed, Refused, refusal
 from services.cli.places import SERVICES, Places
 
 Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
+Response = TypeVar("Response")
 
 _DEADLINE = timedelta(seconds=10)
 # Every mutation carries a request id, so that a repeat is safe.

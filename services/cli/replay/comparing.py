@@ -1,12 +1,13 @@
 """What each side may see, held against the files."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from clinic.conversations.v1 import conversation_pb2, message_pb2
 from services.cli.actor import Actor
 from services.cli.failures import Failed, Refused
+from services.cli.mailbox import Mail
 from services.cli.replay.population import Scene, side_by_side
-from services.cli.replay.post import Post
 from services.cli.sessions import Side
 
 _SIDES = {Side.STAFF: message_pb2.SIDE_STAFF, Side.PROFILE: message_pb2.SIDE_PROFILE}
@@ -45,19 +46,16 @@ async def read_all(scenes: Sequence[Scene]) -> list[str]:
     return found + [f"somebody's badge is {badge} after reading" for badge in badges if badge]
 
 
-def compare_mails(scenes: Sequence[Scene], post: Post) -> list[str]:
-    """A mail to the patient for each staff message, and no other mail."""
-    sent = {scene.conversation_id: 0 for scene in scenes}
-    for mail in post.mails:
-        if mail.conversation_id in sent:
-            sent[mail.conversation_id] += 1
+def compare_mails(scenes: Sequence[Scene], mails: Sequence[Mail]) -> list[str]:
+    """A mail for each staff message, and no other mail to these people."""
+    sent = Counter(mail.conversation_id for mail in mails)
     found = [
         f"dialogue {scene.dialogue.id}: {sent[scene.conversation_id]} mails for "
         f"{scene.dialogue.said_by(Side.STAFF)} staff messages"
         for scene in scenes
         if sent[scene.conversation_id] != scene.dialogue.said_by(Side.STAFF)
     ]
-    others = len(post.mails) - sum(sent.values())
+    others = len(mails) - sum(sent[scene.conversation_id] for scene in scenes)
     return [*found, f"{others} mails are about no dialogue"] if others else found
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from clinic.directory.v1 import directory_service_pb2 as pb
 from services.chassis.ids import uuid7
 from services.cli.actor import Actor
+from services.cli.confirming import confirmed
 from services.cli.failures import Failed
 from services.cli.replay.comparing import compare, out_of_reach
 from services.cli.replay.population import Clinic, Scene
-
-_CONFIRMATIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,7 @@ async def unmerge(clinic: Clinic, merges: Sequence[Merged], scenes: Sequence[Sce
     for merged in merges:
         request = pb.UnmergeProfilesRequest(merge_id=merged.merge_id, request_id=str(uuid7()))
         stub = clinic.desk.suite.directory.UnmergeProfiles
-        for _ in range(_CONFIRMATIONS):
-            if (await clinic.owner.caller.call(stub, request)).applied:
-                break
-        else:
+        if not (await confirmed(clinic.owner.caller, stub, request)).applied:
             raise Failed("An un-merge was not confirmed.")
         back = await clinic.sign_in(merged.secondary)
         for scene in scenes:
@@ -64,9 +60,8 @@ async def _merge(clinic: Clinic, *, survivor: Actor, secondary: Actor) -> Merged
         secondary_profile_id=secondary.id,
         request_id=str(uuid7()),
     )
-    for _ in range(_CONFIRMATIONS):
-        stub = clinic.desk.suite.directory.MergeProfiles
-        answer = await clinic.owner.caller.call(stub, request)
-        if answer.applied:
-            return Merged(answer.merge.merge_id, survivor, secondary)
-    raise Failed("A merge was not confirmed.")
+    stub = clinic.desk.suite.directory.MergeProfiles
+    answer = await confirmed(clinic.owner.caller, stub, request)
+    if not answer.applied:
+        raise Failed("A merge was not confirmed.")
+    return Merged(answer.merge.merge_id, survivor, secondary)

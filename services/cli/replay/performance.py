@@ -100,9 +100,10 @@ async def _play(
         looking.cancel()
     outcome.measured = stage.measured
     outcome.dialogues, outcome.messages = len(scenes), len(stage.measured.sends)
-    outcome.staff_messages, outcome.mails = _staff_messages(scenes), len(post.mails)
+    mails = post.to(actor.email for scene in scenes for actor in (scene.staff, scene.patient))
+    outcome.staff_messages, outcome.mails = _staff_messages(scenes), len(mails)
     outcome.differences += stage.differences
-    outcome.differences += comparing.compare_mails(scenes, post)
+    outcome.differences += comparing.compare_mails(scenes, mails)
 
 
 async def _merge(clinic: Clinic, scenes: Sequence[Scene], outcome: Outcome) -> None:

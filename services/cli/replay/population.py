@@ -12,6 +12,7 @@ from services.chassis.ids import uuid7
 from services.cli import people as making
 from services.cli.actor import Actor, join
 from services.cli.commands.importing import Imported, import_profiles
+from services.cli.confirming import confirmed
 from services.cli.failures import Failed
 from services.cli.replay.dialogues import Dialogue
 from services.cli.replay.fhir import People
@@ -73,9 +74,7 @@ async def open_clinic(desk: Desk) -> Clinic:
         email=made.staff_member.email,
     )
     allow = making.allow_messaging(hold_seconds=0)
-    answer = await owner.caller.call(desk.suite.directory.UpdateMessagingSettings, allow)
-    if not answer.applied:
-        raise Failed("Messaging was switched on, but it was not confirmed in time.")
+    await confirmed(owner.caller, desk.suite.directory.UpdateMessagingSettings, allow)
     return Clinic(id, desk, desk.platform(id), owner)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import timedelta
 
 from services.cli.failures import Failed
@@ -18,7 +19,7 @@ class Post:
         self._mailbox = mailbox
         self._last = ""
         self._waiting: defaultdict[str, asyncio.Queue[Mail]] = defaultdict(asyncio.Queue)
-        self.mails: list[Mail] = []
+        self._mails: list[Mail] = []
 
     async def skip_old(self) -> None:
         """Mails that are there already are none of ours."""
@@ -38,15 +39,24 @@ class Post:
         except TimeoutError:
             raise Failed(f"no mail came within {within.total_seconds():.0f} s") from None
 
+    def to(self, addresses: Iterable[str]) -> list[Mail]:
+        """The mails that came for any of these."""
+        ours = {address.casefold() for address in addresses}
+        return [
+            mail
+            for mail in self._mails
+            if any(recipient.casefold() in ours for recipient in mail.recipients)
+        ]
+
     async def settle(self) -> None:
         """Wait until a moment has passed without a further mail."""
         known = -1
-        while known != len(self.mails):
-            known = len(self.mails)
+        while known != len(self._mails):
+            known = len(self._mails)
             await asyncio.sleep(_QUIET_SECONDS)
 
     async def _look(self) -> None:
         for mail in reversed(await self._mailbox.mails(after=self._last)):
             self._last = mail.id
-            self.mails.append(mail)
+            self._mails.append(mail)
             self._waiting[mail.conversation_id].put_nowait(mail)

@@ -12,7 +12,7 @@ from services.cli.sessions import Desk, Person
 from services.cli.suite import Heard, Suite
 from services.cli.tour.telling import Narrator
 
-_MAIL_WITHIN = timedelta(seconds=20)
+_MAIL_WITHIN = timedelta(seconds=60)
 _LOOK_EVERY = timedelta(milliseconds=100)
 
 

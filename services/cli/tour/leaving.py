@@ -3,6 +3,7 @@
 from clinic.conversations.v1 import conversation_pb2
 from clinic.directory.v1 import directory_service_pb2 as pb
 from services.chassis.ids import uuid7
+from services.cli.confirming import confirmed
 from services.cli.tour.cast import Cast, Stage
 
 
@@ -14,9 +15,9 @@ async def leave(stage: Stage, cast: Cast, conversation_id: str) -> None:
             staff_id=cast.practitioner.id, request_id=str(uuid7())
         )
         stub = stage.suite.directory.DeactivateStaffMember
-        answer = await cast.manager.caller.call(stub, request)
+        answer = await confirmed(cast.manager.caller, stub, request)
         step.expect(not answer.staff_member.active, "she is inactive")
-        step.expect(answer.applied, "in force when the call returned")
+        step.expect(answer.applied, "it is in force")
     async with tell.step("The practitioner, still signed in, tries to send") as step:
         refused = await cast.practitioner.cannot_send(conversation_id, "One last thing …")
         step.expect_refusal(refused, "SESSION_ENDED")

@@ -6,6 +6,7 @@ from clinic.directory.v1 import merge_pb2
 from services.chassis.ids import uuid7
 from services.cli import people
 from services.cli.actor import Actor
+from services.cli.confirming import confirmed
 from services.cli.mailbox import Mail
 from services.cli.sessions import profile
 from services.cli.tour.cast import Cast, Stage
@@ -58,8 +59,8 @@ async def _merge(stage: Stage, cast: Cast, duplicate: Actor) -> merge_pb2.Merge:
             request_id=str(uuid7()),
         )
         stub = stage.suite.directory.MergeProfiles
-        answer = await cast.manager.caller.call(stub, request)
-        step.expect(answer.applied, "in force when the call returned")
+        answer = await confirmed(cast.manager.caller, stub, request)
+        step.expect(answer.applied, "it is in force")
         after = await cast.patient.inbox()
         step.expect(after == before, "the first record's conversations are exactly as they were")
     return answer.merge
@@ -108,8 +109,8 @@ async def _undo(
     async with tell.step("The merge was a mistake: the manager undoes it") as step:
         request = pb.UnmergeProfilesRequest(merge_id=merge.merge_id, request_id=str(uuid7()))
         stub = stage.suite.directory.UnmergeProfiles
-        answer = await cast.manager.caller.call(stub, request)
-        step.expect(answer.applied, "in force when the call returned")
+        answer = await confirmed(cast.manager.caller, stub, request)
+        step.expect(answer.applied, "it is in force")
     async with tell.step("The patient signs in to the second record again") as step:
         back = await stage.join(
             duplicate.person,

@@ -5,6 +5,7 @@ from clinic.directory.v1 import clinic_pb2, profile_pb2, staff_member_pb2
 from clinic.directory.v1 import directory_service_pb2 as pb
 from services.cli import people
 from services.cli.actor import Actor
+from services.cli.confirming import confirmed
 from services.cli.mailbox import Mail
 from services.cli.sessions import profile, staff
 from services.cli.suite import Caller
@@ -110,11 +111,12 @@ async def switch_on(stage: Stage, cast: Cast) -> None:
         off = asked.messaging_settings.messaging_policy == clinic_pb2.MESSAGING_POLICY_OFF
         step.expect(off, "messaging is still off")
     async with tell.step("The manager, with full access, switches it on") as step:
-        answer = await cast.manager.caller.call(stubs.UpdateMessagingSettings, switch)
+        stub = stubs.UpdateMessagingSettings
+        answer = await confirmed(cast.manager.caller, stub, switch)
         settings = answer.messaging_settings
         on = settings.messaging_policy == clinic_pb2.MESSAGING_POLICY_ALLOWED
         step.expect(on, "messaging is allowed")
-        step.expect(answer.applied, "in force when the call returned")
+        step.expect(answer.applied, "it is in force")
 
 
 async def write_first(

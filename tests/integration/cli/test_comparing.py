@@ -9,11 +9,10 @@ import pytest
 from clinic.conversations.v1 import conversation_pb2, message_pb2
 from clinic.conversations.v1 import conversations_service_pb2 as pb
 from services.cli.actor import Actor
-from services.cli.mailbox import Mail, Mailbox
+from services.cli.mailbox import Mail
 from services.cli.replay.comparing import compare, compare_mails, read_all
 from services.cli.replay.dialogues import Dialogue, Turn
 from services.cli.replay.population import Scene
-from services.cli.replay.post import Post
 from services.cli.sessions import Side, SignedIn, profile, staff
 from services.conversations.domain.errors import ConversationNotFound
 from tests.support.cli_world import PartialServicer, refuse, suite_with
@@ -132,18 +131,12 @@ async def test_a_dialogue_that_was_never_started_is_told():
 @pytest.mark.parametrize(("abouts", "right"), [([ID], True), ([], False), ([ID, ID], False)])
 async def test_each_staff_message_has_one_mail(abouts, right):
     async with a_scene(OneThread()) as scene:
-        assert (compare_mails([scene], _post(*abouts)) == []) is right
+        assert (compare_mails([scene], [_mail(about) for about in abouts]) == []) is right
 
 
 async def test_a_mail_about_nothing_is_told():
     async with a_scene(OneThread()) as scene:
-        assert compare_mails([scene], _post(ID, "")) == ["1 mails are about no dialogue"]
-
-
-def _post(*abouts):
-    post = Post(Mailbox(""))
-    post.mails = [_mail(about) for about in abouts]
-    return post
+        assert compare_mails([scene], [_mail(ID), _mail("")]) == ["1 mails are about no dialogue"]
 
 
 def _mail(about):
