@@ -82,38 +82,49 @@ class Signal:
         return True
 
 
-_ADD = text("""
-insert into outbox (event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
-                    aggregate_version, staff_id, profile_id, payload, trace)
+_COLUMNS_WRITTEN = """event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
+    aggregate_version, staff_id, profile_id, payload, trace"""
+_ADD = text(f"""
+insert into outbox ({_COLUMNS_WRITTEN})
 values (:event_id, :clinic_id, :kind, :type, :aggregate_type, :aggregate_id,
         :aggregate_version, :staff_id, :profile_id, :payload, :trace)
+""")
+# Rows are numbered in the order in which they are given.
+_ADD_MANY = text(f"""
+insert into outbox ({_COLUMNS_WRITTEN})
+select * from unnest(
+    cast(:event_id as uuid[]), cast(:clinic_id as uuid[]), cast(:kind as text[]),
+    cast(:type as text[]), cast(:aggregate_type as text[]), cast(:aggregate_id as uuid[]),
+    cast(:aggregate_version as bigint[]), cast(:staff_id as uuid[]), cast(:profile_id as uuid[]),
+    cast(:payload as bytea[]), cast(:trace as text[]))
 """)
 
 
 async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
     """Write events in the caller's transaction, which holds the locks of their aggregates."""
-    if not events:
-        return
     trace = current_traceparent()
-    await connection.execute(
-        _ADD,
-        [
-            {
-                "event_id": uuid7(),
-                "clinic_id": event.clinic_id,
-                "kind": event.kind,
-                "type": event.type,
-                "aggregate_type": event.aggregate_type,
-                "aggregate_id": event.aggregate_id,
-                "aggregate_version": event.aggregate_version,
-                "staff_id": event.staff_id,
-                "profile_id": event.profile_id,
-                "payload": event.payload,
-                "trace": trace,
-            }
-            for event in events
-        ],
-    )
+    rows = [_row(event, trace) for event in events]
+    if len(rows) == 1:
+        await connection.execute(_ADD, rows[0])
+    elif rows:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        await connection.execute(_ADD_MANY, columns)
+
+
+def _row(event: NewEvent, trace: str) -> dict[str, object]:
+    return {
+        "event_id": uuid7(),
+        "clinic_id": event.clinic_id,
+        "kind": event.kind,
+        "type": event.type,
+        "aggregate_type": event.aggregate_type,
+        "aggregate_id": event.aggregate_id,
+        "aggregate_version": event.aggregate_version,
+        "staff_id": event.staff_id,
+        "profile_id": event.profile_id,
+        "payload": event.payload,
+        "trace": trace,
+    }
 
 
 _LOCK_HEAD = text("select last_position from outbox_head for update")

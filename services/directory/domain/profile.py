@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
 from services.directory.domain.wording import (
@@ -95,24 +96,34 @@ def changed_profile(profile: Profile, changes: ProfileChanges, *, now: datetime)
 
     Raises InvalidArgument with the name of the field that cannot be.
     """
-    changed = replace(profile, kind=changes.kind or profile.kind)
-    if changes.display_name is not None:
-        name = checked_name(changes.display_name, field="profile.display_name")
-        changed = replace(changed, display_name=name)
-    if changes.preferred_name is not None:
-        name = checked_optional_name(changes.preferred_name, field="profile.preferred_name")
-        changed = replace(changed, preferred_name=name)
-    if changes.email is not None:
-        email = checked_email(changes.email, field="profile.email")
-        changed = replace(changed, email=email)
-    if changes.phone is not None:
-        changed = replace(changed, phone=checked_phone(changes.phone, field="profile.phone"))
+    birth_date, flag = profile.birth_date, changes.do_not_email
+    name = _taken(checked_name, changes.display_name, profile.display_name, "display_name")
+    preferred = _taken(
+        checked_optional_name, changes.preferred_name, profile.preferred_name, "preferred_name"
+    )
+    email = _taken(checked_email, changes.email, profile.email, "email")
+    phone = _taken(checked_phone, changes.phone, profile.phone, "phone")
     if changes.birth_date is not None:
-        day = checked_birth_date(changes.birth_date, field="profile.birth_date", now=now)
-        changed = replace(changed, birth_date=day)
-    if changes.do_not_email is not None:
-        changed = replace(changed, do_not_email=changes.do_not_email)
-    return replace(changed, override=changes.override or changed.override)
+        birth_date = checked_birth_date(changes.birth_date, field="profile.birth_date", now=now)
+    return replace(
+        profile,
+        kind=changes.kind or profile.kind,
+        display_name=name,
+        preferred_name=preferred,
+        email=email,
+        phone=phone,
+        birth_date=birth_date,
+        do_not_email=profile.do_not_email if flag is None else flag,
+        override=changes.override or profile.override,
+    )
+
+
+class _Check(Protocol):
+    def __call__(self, text: str, *, field: str) -> str: ...
+
+
+def _taken(check: _Check, wanted: str | None, held: str, field: str) -> str:
+    return held if wanted is None else check(wanted, field=f"profile.{field}")
 
 
 def gates_of(profile: Profile) -> tuple[Override, bool]:

@@ -34,10 +34,13 @@ select new.clinic_id, new.id, new.kind, new.display_name, new.preferred_name, ne
     1, 1, new.created_at
 from jsonb_populate_recordset(null::profiles, cast(:rows as jsonb)) as new
 """)
+# In the order of the index, of which neighbours then share a page.
 _SAY_MANY = text("""
 insert into search_terms (clinic_id, term, profile_id)
-select :clinic_id, new.term, new.profile_id
-from jsonb_populate_recordset(null::search_terms, cast(:rows as jsonb)) as new
+select :clinic_id, said.term, new.id
+from unnest(cast(:ids as uuid[]), cast(:terms as text[])) as new (id, terms),
+    string_to_table(new.terms, ' ') as said (term)
+order by said.term, new.id
 """)
 # What was done stays done: a merge that people have undone is not made again.
 _LINK = text("""
@@ -100,13 +103,12 @@ class Imports:
             return
         rows = json.dumps([parameters_of(profile) for profile in profiles], default=str)
         await self._connection.execute(_CREATE_MANY, {"rows": rows})
-        said = [
-            {"term": term, "profile_id": str(profile.id)}
-            for profile in profiles
-            for term in sorted(terms(profile.searchable))
-        ]
-        parameters = {"clinic_id": self._clinic_id, "rows": json.dumps(said)}
-        await self._connection.execute(_SAY_MANY, parameters)
+        said = {
+            "clinic_id": self._clinic_id,
+            "ids": [profile.id for profile in profiles],
+            "terms": [" ".join(terms(profile.searchable)) for profile in profiles],
+        }
+        await self._connection.execute(_SAY_MANY, said)
 
     async def link(self, system: str, value: str, *, target: str) -> None:
         """Remember that a profile was replaced by another, unless it was merged for that before."""

@@ -44,7 +44,7 @@ on conflict do nothing
 """)
 _UNSAY_TERMS = text("""
 delete from search_terms
-where clinic_id = :clinic_id and profile_id = :id and term <> all(cast(:terms as text[]))
+where clinic_id = :clinic_id and profile_id = :id and term = any(cast(:terms as text[]))
 """)
 # A chain ends at the survivor; there are no cycles, the bound is for a damaged table.
 _CHAIN = text("""
@@ -126,14 +126,14 @@ class Profiles:
         """Save a locked profile under its next version."""
         saved = to_profile((await self._connection.execute(_SAVE, parameters_of(after))).one())
         if after.searchable != before.searchable:
-            wanted = terms(after.searchable)
-            row = {"clinic_id": after.clinic_id, "id": after.id, "terms": sorted(wanted)}
+            held, wanted = terms(before.searchable), terms(after.searchable)
+            row = {"clinic_id": after.clinic_id, "id": after.id, "terms": sorted(held - wanted)}
             await self._connection.execute(_UNSAY_TERMS, row)
-            await self._say_terms(after, wanted)
+            await self._say_terms(after, wanted - held)
         return saved
 
-    async def _say_terms(self, profile: Profile, wanted: frozenset[str]) -> None:
-        row = {"clinic_id": profile.clinic_id, "id": profile.id, "terms": sorted(wanted)}
+    async def _say_terms(self, profile: Profile, missing: frozenset[str]) -> None:
+        row = {"clinic_id": profile.clinic_id, "id": profile.id, "terms": sorted(missing)}
         await self._connection.execute(_SAY_TERMS, row)
 
     async def chain(self, id: UUID) -> Sequence[UUID]:

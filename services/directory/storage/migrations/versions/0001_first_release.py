@@ -13,6 +13,8 @@ down_revision = None
 
 _SERVICE = "directory"
 
+# `search_terms` refers to profiles without a foreign key, as an index does: it holds some thirty
+# rows a profile, which is never deleted, and a check of each would double the time of an import.
 _TABLES = """
 create table clinics (
     clinic_id uuid primary key,
@@ -135,10 +137,8 @@ create table search_terms (
     clinic_id uuid not null,
     term text collate "C" not null,
     profile_id uuid not null,
-    primary key (clinic_id, term, profile_id),
-    foreign key (clinic_id, profile_id) references profiles (clinic_id, id)
+    primary key (clinic_id, term, profile_id)
 );
-create index search_terms_clinic_id_profile_id_index on search_terms (clinic_id, profile_id);
 create table source_identifiers (
     clinic_id uuid not null,
     system text not null,
