@@ -75,6 +75,8 @@ async def replay(session: Session, arguments: Namespace) -> Told:
         def spoken() -> None:
             progress.update(messages, advance=1, visible=True)
 
+        if len(script.dialogues) < arguments.count:
+            begin(f"The file holds {len(script.dialogues)} dialogues that can be replayed")
         outcome = await perform(
             session.desk,
             people,
