@@ -287,4 +287,4 @@ def _ignoring_message(handler: Callable[[], None]) -> Callable[[Msg], Awaitable[
 
 
 async def _on_error(error: Exception) -> None:
-    log.warning("bus_error", error_class=type(error).__name__)
+    log.warning("bus_error", error=type(error).__name__)

@@ -120,7 +120,7 @@ class Intake:
                 event_id=event.event_id,
                 type=event.type,
                 attempts=attempts,
-                error_class=type(error).__name__,
+                error=type(error).__name__,
             )
 
     async def unclaimed(self, events: Sequence[Event]) -> list[Event]:
@@ -159,7 +159,7 @@ def _read(message: Msg) -> Event | None:
     try:
         return to_event(message)
     except (KeyError, ValueError):
-        log.error("message_is_no_event", subject=message.subject.split(".")[0])
+        log.error("message_is_no_event", source=message.subject.split(".")[0])
         return None
 
 

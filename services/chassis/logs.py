@@ -113,7 +113,7 @@ def _record(_logger: WrappedLogger, level: str, given: EventDict) -> EventDict:
     }
     dropped = []
     for key, value in (*_bound.get(_NOTHING).items(), *given.items()):
-        if key in ALLOWED or key.endswith(_ALLOWED_ENDINGS):
+        if is_allowed(key):
             record[key] = cleaned(value)
         else:
             dropped.append(key)
@@ -122,6 +122,11 @@ def _record(_logger: WrappedLogger, level: str, given: EventDict) -> EventDict:
     if dropped:
         record["dropped_keys"] = dropped
     return record
+
+
+def is_allowed(key: str) -> bool:
+    """Whether a record keeps what it is given under this key."""
+    return key in ALLOWED or key.endswith(_ALLOWED_ENDINGS)
 
 
 def _rendered(_logger: WrappedLogger, _level: str, record: EventDict) -> str:

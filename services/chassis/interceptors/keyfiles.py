@@ -54,7 +54,7 @@ class KeyFile:
         try:
             self._keys = self._read()
         except RefusedToStart as refused:
-            log.error("keys_not_read", file=self._path.name, exc_info=refused)
+            log.error("keys_not_read", keys=self._path.name, exc_info=refused)
             return False
         log.info("keys_read", count=len(self._keys))
         return True
