@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from datetime import datetime
 from itertools import groupby
 from typing import Protocol
@@ -76,7 +77,8 @@ class Replica:
         key = (kind, clinic_id, id)
         lookup = self._lookups.get(key)
         if lookup is None:
-            lookup = asyncio.create_task(self._look_up(key))
+            # In a context of its own: the time that is left to who asked first is not the others'.
+            lookup = asyncio.create_task(self._look_up(key), context=Context())
             self._lookups[key] = lookup
             lookup.add_done_callback(lambda _: self._lookups.pop(key))
         return await asyncio.shield(lookup)

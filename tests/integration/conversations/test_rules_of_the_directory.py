@@ -8,6 +8,7 @@ import pytest
 from clinic.conversations.v1 import conversation_pb2
 from clinic.conversations.v1 import conversations_service_pb2 as pb
 from services.chassis.errors import DeadlineExceeded
+from services.chassis.interceptors.deadline import remaining
 from services.chassis.interceptors.status import error_info
 from services.messaging_rule import Override, Side
 from tests.support.conversations_world import a_clinic, a_profile, a_session
@@ -132,6 +133,20 @@ async def test_a_missing_fact_is_unavailable_where_the_answer_comes_too_late(wor
 
     error = await failure(doctor.start(a_profile(world.clinic_id).profile_id))
     assert error.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_look_up_is_not_bound_by_the_time_left_to_who_asked_first(world, monkeypatch):
+    left = []
+
+    async def get_state(*asked):
+        left.append(remaining())
+
+    doctor = await world.staff()
+    monkeypatch.setattr(world.directory, "get_state", get_state)
+
+    await failure(doctor.start(a_profile(world.clinic_id).profile_id))
+
+    assert set(left) == {None}
 
 
 async def test_do_not_email_refuses_the_clinic_and_lets_the_patient_answer(world, thread):
