@@ -14,8 +14,8 @@ from services.cli.output import Json, Row, Told, as_data, details, table, word
 from services.cli.parsing import Commands, add_clinic, command
 from services.cli.session import Session
 from services.cli.suite import Caller, Suite
+from services.cli.uploads import upload_of
 
-_CHUNK_BYTES = 48 * 1024
 _FORMATS = {"csv": pb.IMPORT_FORMAT_CSV, "fhir": pb.IMPORT_FORMAT_FHIR_NDJSON}
 _BY_ENDING = {".csv": "csv", ".ndjson": "fhir", ".jsonl": "fhir", ".json": "fhir"}
 _MOST_SHOWN = 20
@@ -29,6 +29,7 @@ def add(commands: Commands) -> None:
         help="create and update patients and contacts from files of another system",
         examples=[
             "clinic import Patient.ndjson RelatedPerson.ndjson --source oscar-emr",
+            "clinic import Bundle.json --source oscar-emr",
             "clinic import people.csv --source front-desk --dry-run",
             "",
             "A row is known by its id within --source: importing a file again changes nothing.",
@@ -45,13 +46,13 @@ def add(commands: Commands) -> None:
 
 async def import_files(session: Session, arguments: Namespace) -> Told:
     # Nothing is sent before all of the files are known to be there.
-    files = {file: (_header(file, arguments), _size(file)) for file in arguments.files}
+    files = {file: (_header(file, arguments), upload_of(file)) for file in arguments.files}
     platform = session.desk.platform(session.clinic_of(arguments))
     outcomes = {}
     with _progress() as progress:
-        for file, (header, size) in files.items():
-            task = progress.add_task(file.name, total=size)
-            parts = _told(chunks_of_file(file), progress, task)
+        for file, (header, upload) in files.items():
+            task = progress.add_task(file.name, total=upload.size)
+            parts = _told(upload.chunks, progress, task)
             outcomes[file.name] = await import_profiles(
                 session.suite, platform, header=header, chunks=parts
             )
@@ -95,12 +96,6 @@ def _requests(
         yield pb.ImportProfilesRequest(chunk=chunk)
 
 
-def chunks_of_file(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        while chunk := opened.read(_CHUNK_BYTES):
-            yield chunk
-
-
 def _header(file: Path, arguments: Namespace) -> pb.ImportProfilesRequest.Header:
     format = arguments.format or _BY_ENDING.get(file.suffix.lower())
     if format is None:
@@ -111,13 +106,6 @@ def _header(file: Path, arguments: Namespace) -> pb.ImportProfilesRequest.Header
         dry_run=arguments.dry_run,
         request_id=str(uuid7()),
     )
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError as error:
-        raise Failed(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def _progress() -> Progress:
