@@ -116,6 +116,8 @@ async def _access(tx: Transaction, conversation_id: UUID) -> tuple[Conversation,
 async def _causes_of_profile(tx: Transaction, command: ExplainDelivery) -> _Own:
     assert command.profile_id is not None
     profile_id = command.profile_id
+    if not tx.caller.is_person:
+        await tx.record(action="explain_delivery", object_type="profile", id=profile_id)
     people = await tx.people.of_profile(profile_id, staff_id=command.caller.person_id)
     if people is None:
         raise ProfileNotFound("There is no such profile")

@@ -1,11 +1,20 @@
 """ "Why didn't they get it?" has an ordered answer, for who may ask."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import grpc
 import pytest
+from sqlalchemy import text
 
+from services.chassis.identity import Caller, Role
+from services.conversations.usecases.explain_delivery import ExplainDelivery, explain_delivery
+from tests.support.conversations_world import StatedWitnesses
 from tests.support.grpc_world import failure, reason
+
+_AUDITED = text("""
+select actor, object_type, object_id from audit
+where clinic_id = :clinic_id and action = 'explain_delivery' order by id
+""")
 
 
 @pytest.fixture
@@ -82,3 +91,25 @@ async def test_nothing_named_is_a_missing_field(thread):
     doctor, _, _ = thread
 
     assert reason(await failure(doctor.explain())) == "FIELD_REQUIRED"
+
+
+async def test_what_support_asks_of_a_thread_and_of_a_profile_is_audited(world, thread):
+    _, patient, id = thread
+    ops = Caller(
+        role=Role.OPS, name="support", clinic_id=world.clinic_id, expires_at=world.keys.clock()
+    )
+    for conversation_id, profile_id in ((UUID(id), None), (None, patient.id)):
+        command = ExplainDelivery(
+            caller=ops, conversation_id=conversation_id, sequence=0, profile_id=profile_id
+        )
+        await explain_delivery(
+            command, storage=world.storage, witnesses=StatedWitnesses(world.directory)
+        )
+
+    audited = await world.worker.connect(
+        lambda c: c.execute(_AUDITED, {"clinic_id": world.clinic_id})
+    )
+    assert [tuple(row) for row in audited] == [
+        ("ops:support", "conversation", id),
+        ("ops:support", "profile", str(patient.id)),
+    ]
