@@ -13,7 +13,8 @@ _LOUD_WORDS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):|\[(WRN|ERR|FTL)\]|^Tra
 # PostgreSQL says the first of every connection that comes while it starts or stops; NATS the second
 # of passwords that stand in a file, which here only its owner can read.
 _EXPECTED = re.compile(
-    r"FATAL: .*the database system is (starting up|shutting down)|\[WRN\] Plaintext passwords"
+    r"FATAL: .*the database system is (starting up|shutting down|not yet accepting connections)"
+    r"|\[WRN\] Plaintext passwords"
 )
 _LONGEST_LINE = 400
 

@@ -23,6 +23,7 @@ def test_trouble_is_loud(line):
         '{"event": "ERROR: in a value", "level": "info"}',
         "2026-01-01 10:00:00 UTC [7] LOG:  database system is ready to accept connections",
         "2026-01-01 10:00:00 UTC [7] FATAL:  the database system is starting up",
+        "2026-01-01 10:00:00 UTC [7] FATAL:  the database system is not yet accepting connections",
         "42",
         "",
     ],
