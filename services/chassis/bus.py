@@ -35,12 +35,13 @@ from services.chassis.relay import Refused
 
 PUBLISH_SECONDS = 2.0
 ACK_WAIT_SECONDS = 30
+RECONNECT_SECONDS = (0.5, 1.5)
+HEARTBEAT_SECONDS = 1.0
 # The stream, or the account, has no room left: room is made, and then it goes on.
 _FULL = frozenset({10077, 10002})
 _WEEK_SECONDS = 7 * 86_400
 _DUPLICATES_SECONDS = 600
 _BATCH = 100
-_HEARTBEAT_SECONDS = 1
 _EXPIRES_SECONDS = 5
 
 log = get_logger()
@@ -82,7 +83,7 @@ class Bus:
             name=self._service,
             max_reconnect_attempts=-1,
             # Not all at once; any number of seconds will do, whatever its type says.
-            reconnect_time_wait=random.uniform(0.5, 1.5),  # type: ignore[arg-type]
+            reconnect_time_wait=random.uniform(*RECONNECT_SECONDS),  # type: ignore[arg-type]
             ping_interval=10,
             connect_timeout=2,
             error_cb=_on_error,
@@ -245,7 +246,7 @@ class PullConsumer:
         if self._asked <= 0:
             await self._ask(client, subscription)
         try:
-            batch = [await subscription.next_msg(timeout=2.5 * _HEARTBEAT_SECONDS)]
+            batch = [await subscription.next_msg(timeout=2.5 * HEARTBEAT_SECONDS)]
         except (TimeoutError, NatsError):
             return []
         while subscription.pending_msgs and len(batch) < _BATCH:
@@ -264,7 +265,7 @@ class PullConsumer:
         request = {
             "batch": _BATCH,
             "expires": _EXPIRES_SECONDS * 10**9,
-            "idle_heartbeat": _HEARTBEAT_SECONDS * 10**9,
+            "idle_heartbeat": int(HEARTBEAT_SECONDS * 10**9),
         }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._source.upper()}.{self._durable}"
         await client.publish(subject, json.dumps(request).encode(), reply=subscription.subject)

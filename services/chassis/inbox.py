@@ -135,6 +135,11 @@ class Intake:
         return [event for event in events if event.event_id not in claimed]
 
 
+def delay_after(attempts: int) -> float:
+    """Seconds until the next try: 1, 2, 4 … 60. Never none: that burns all tries in an instant."""
+    return min(MOST_DELAY_SECONDS, 2.0 ** (attempts - 1))
+
+
 def is_final(error: Exception, attempts: int) -> bool:
     return isinstance(error, Malformed) or attempts >= MOST_TRIES
 
@@ -172,7 +177,7 @@ async def _settle(intake: Intake, message: Msg, event: Event, error: Exception |
         await intake.set_aside(event, error, attempts)
         await message.ack()
     else:
-        await message.nak(delay=min(MOST_DELAY_SECONDS, 2 ** (attempts - 1)))
+        await message.nak(delay=delay_after(attempts))
 
 
 _CURSOR = text("select incarnation, position from sweeps where source = :source")

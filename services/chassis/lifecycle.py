@@ -28,6 +28,7 @@ EXIT_SETTINGS = 64
 _CHECK_EVERY = timedelta(seconds=0.25)
 _CHECK_TIMEOUT = timedelta(seconds=2)
 _CLOSE_TIMEOUT = timedelta(seconds=5)
+_CANCELS = 5
 _BACK_OFF_FIRST = timedelta(seconds=0.1)
 _BACK_OFF_MOST = timedelta(seconds=5)
 
@@ -271,11 +272,19 @@ async def _supervised(name: str, task: Task) -> None:
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel, and wait for what they have to put away."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=_CLOSE_TIMEOUT.total_seconds())
+    """Cancel, and wait for what they have to put away.
+
+    Said again to whoever goes on: `asyncio.wait_for` loses a cancellation that comes together with
+    what it waits for, and the NATS client uses it everywhere.
+    """
+    pending = set(tasks)
+    for _ in range(_CANCELS):
+        for task in pending:
+            task.cancel()
+        if pending:
+            _, pending = await asyncio.wait(
+                pending, timeout=_CLOSE_TIMEOUT.total_seconds() / _CANCELS
+            )
 
 
 async def _closed(close: Close) -> None:

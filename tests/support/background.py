@@ -13,7 +13,10 @@ async def running(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in begun:
-            task.cancel()
+        pending = set(begun)
+        while pending:  # again and again: asyncio.wait_for may lose a cancellation
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=1)
         ends = await asyncio.gather(*begun, return_exceptions=True)
     assert {type(end) for end in ends} == {asyncio.CancelledError}, ends

@@ -1,8 +1,10 @@
 """The tables that every service has, in a database that no other test uses."""
 
+import nats
 import psycopg
 import pytest
 
+from services.chassis import bus
 from services.chassis.database import Database
 from tests.support.nats import nats_server
 
@@ -53,7 +55,28 @@ def look(databases):
 
 
 @pytest.fixture(scope="session")
-async def broker(tmp_path_factory):
+async def own_nats(tmp_path_factory):
     """A NATS of these tests alone, because they kill it and take its store away."""
     async with nats_server(tmp_path_factory.mktemp("chassis-nats")) as server:
         yield server
+
+
+@pytest.fixture
+async def broker(own_nats, monkeypatch):
+    """It runs, and whoever loses it comes back soon."""
+    monkeypatch.setattr(bus, "RECONNECT_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(bus, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(bus, "PUBLISH_SECONDS", 0.5)
+    await own_nats.start()
+    return own_nats
+
+
+@pytest.fixture
+async def operator(broker):
+    """A client that may do everything, on a NATS without streams."""
+    client = await nats.connect(broker.url(), reconnect_time_wait=0.05)
+    jetstream = client.jetstream(timeout=0.5)
+    for stream in await jetstream.streams_info():
+        await jetstream.delete_stream(stream.config.name or "")
+    yield jetstream
+    await client.close()

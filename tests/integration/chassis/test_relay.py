@@ -273,18 +273,6 @@ async def test_retention_keeps_what_is_not_published(worker, two_things, publish
 
 
 @pytest.fixture
-async def operator(broker):
-    """A client that may do everything, on a NATS without streams."""
-    await broker.start()
-    client = await nats.connect(broker.url(), reconnect_time_wait=0.05)
-    jetstream = client.jetstream()
-    for stream in await jetstream.streams_info():
-        await jetstream.delete_stream(stream.config.name or "")
-    yield jetstream
-    await client.close()
-
-
-@pytest.fixture
 async def bus(broker, operator):
     bus = Bus(broker.url(SOURCE), service=SOURCE)
     async with running(_for_ever(bus.run)):
@@ -342,8 +330,9 @@ async def test_a_repeat_of_an_event_is_stored_once(operator, bus, worker, two_th
 
 
 async def test_events_written_while_nats_is_down_all_arrive_after(broker, bus, app, worker):
-    sequencer = Sequencer(worker, positioned=lambda: None)
     relay = _relay(worker, bus.publish)
+    wake = relay.positioned.set
+    sequencer = Sequencer(worker, positioned=wake, noticed=wake)
     thing, clinic = uuid4(), uuid4()
     facts = facts_of(thing, 30, clinic_id=clinic)
     async with running(sequencer.run(), relay.run()):
