@@ -32,6 +32,7 @@ _EVERY_CELL = os.environ.get("ACCESS_EVERY_CELL") == "1"
 _TABLES = {
     "directory": (
         "clinics",
+        "clinic_settings",
         "staff_members",
         "staff_emails",
         "account_owners",

@@ -1,5 +1,6 @@
-"""Clinics and their settings: one row each."""
+"""Clinics and their settings: one row each, and one for each time the settings changed."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -36,6 +37,15 @@ update clinics set
 where clinic_id = :clinic_id
 returning {COLUMNS}
 """)
+# The version that is there already is that of a change to something else, such as the name.
+_KEEP_SETTINGS = text("""
+insert into clinic_settings (clinic_id, settings_version, changed_at, actor, messaging_policy,
+    portal_link_base, mail_hold, sender_name, away_after)
+select clinic_id, settings_version, :now, :actor, messaging_policy, portal_link_base, mail_hold,
+    sender_name, away_after
+from clinics where clinic_id = :clinic_id
+on conflict do nothing
+""")
 
 
 class Clinics:
@@ -55,12 +65,19 @@ class Clinics:
         row = found.one_or_none()
         return None if row is None else to_clinic(row)
 
-    async def create(self, clinic: Clinic) -> None:
+    async def create(self, clinic: Clinic, *, actor: str) -> None:
         await self._connection.execute(_CREATE, _parameters(clinic))
+        await self._keep_settings(actor, clinic.created_at)
 
-    async def save(self, clinic: Clinic) -> Clinic:
-        """Save a locked clinic under its next version."""
-        return to_clinic((await self._connection.execute(_SAVE, _parameters(clinic))).one())
+    async def save(self, clinic: Clinic, *, actor: str, now: datetime) -> Clinic:
+        """Save a locked clinic under its next version, and its settings where they changed."""
+        saved = to_clinic((await self._connection.execute(_SAVE, _parameters(clinic))).one())
+        await self._keep_settings(actor, now)
+        return saved
+
+    async def _keep_settings(self, actor: str, now: datetime) -> None:
+        parameters = {"clinic_id": self._clinic_id, "actor": actor, "now": now}
+        await self._connection.execute(_KEEP_SETTINGS, parameters)
 
 
 def _parameters(clinic: Clinic) -> dict[str, object]:

@@ -51,7 +51,7 @@ async def create_clinic(tx: Transaction, command: CreateClinic) -> tuple[Clinic,
         email=command.owner_email,
         now=tx.now,
     )
-    await tx.clinics.create(clinic)
+    await tx.clinics.create(clinic, actor=tx.caller.actor)
     await tx.staff_members.create(owner)
     await tx.note("create_clinic", "clinic", clinic.id)
     await tx.publish(clinic, owner)

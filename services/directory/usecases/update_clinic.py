@@ -33,7 +33,7 @@ async def update_clinic(tx: Transaction, command: UpdateClinic) -> Clinic:
     changed = renamed(clinic, command.name)
     if changed == clinic:
         return clinic
-    saved = await tx.clinics.save(changed)
+    saved = await tx.clinics.save(changed, actor=tx.caller.actor, now=tx.now)
     await tx.note("update_clinic", "clinic", clinic.id)
     await tx.publish(saved)
     return saved

@@ -39,7 +39,7 @@ async def update_messaging_settings(tx: Transaction, command: UpdateMessagingSet
 
 
 async def _save(tx: Transaction, clinic: Clinic) -> Clinic:
-    saved = await tx.clinics.save(clinic)
+    saved = await tx.clinics.save(clinic, actor=tx.caller.actor, now=tx.now)
     await tx.note("update_messaging_settings", "clinic", clinic.id)
     await tx.announce(saved)
     return saved

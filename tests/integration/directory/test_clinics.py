@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import grpc
 
@@ -68,6 +68,27 @@ async def test_full_access_and_the_owner_turn_messaging_on(world, owner):
             assert answer.applied
     state = await world.state(owner.clinic_id, clinic=True)
     assert (state.messaging_policy, state.version) == (OFF, 5)
+
+
+async def test_every_change_of_the_settings_is_kept_with_who_made_it(world, owner):
+    deputy = await world.staff(owner.clinic_id, FULL)
+    await deputy.update_settings(messaging_policy=ALLOWED)
+    await deputy.update_settings(messaging_policy=ALLOWED)
+    name = {"clinic": {"name": "Another"}, "update_mask": {"paths": ["name"]}}
+    await world.machine("UpdateClinic", clinic_id=owner.clinic_id, **name)
+    await owner.update_settings(sender_name="The Harbour", mail_hold=timedelta(seconds=30))
+
+    kept = world.rows(
+        "select actor, messaging_policy, sender_name, mail_hold from clinic_settings"
+        " where clinic_id = %s order by settings_version",
+        UUID(owner.clinic_id),
+    )
+
+    assert kept == [
+        ("platform:gateway", "OFF", "", timedelta(seconds=10)),
+        (f"staff:{deputy.id}", "ALLOWED", "", timedelta(seconds=10)),
+        (f"staff:{owner.id}", "ALLOWED", "The Harbour", timedelta(seconds=30)),
+    ]
 
 
 async def test_nobody_else_does_and_the_attempt_is_audited(world, owner):

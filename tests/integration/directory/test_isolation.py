@@ -10,6 +10,7 @@ from tests.support.grpc_world import failure, reason
 
 _TABLES = (
     "clinics",
+    "clinic_settings",
     "staff_members",
     "staff_emails",
     "account_owners",
