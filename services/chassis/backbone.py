@@ -16,6 +16,7 @@ from services.chassis.identity import Caller
 from services.chassis.inbox import Intake, ListEvents, StartAgain, Sweep, take_from_bus
 from services.chassis.interceptors.authentication import Verifier
 from services.chassis.lifecycle import Check, Close, Task
+from services.chassis.limits import TokenBucket
 from services.chassis.outbox import Sequencer
 from services.chassis.relay import Refused, Relay
 from services.chassis.schema import current_revision, newest_revision
@@ -48,6 +49,7 @@ class Backbone:
         self._relay = Relay(self.worker, source=name, publish=self.bus.publish)
         self.on_positioned: list[Callable[[], None]] = [self._relay.positioned.set]
         self.bus.on_wake(name, self._wake_readers)
+        self._denials = TokenBucket(rate=1, burst=20, clock=system_clock)
         self._intakes: dict[str, Intake] = {}
         self._wakes: set[asyncio.Task[None]] = set()
         self.tasks: dict[str, Task] = {
@@ -70,8 +72,10 @@ class Backbone:
         )
 
     async def note_denial(self, caller: Caller, method: str, reason: str) -> None:
-        """Keep an audit record of a refusal, as the guard reports it."""
-        await audit.note_denial(self.app, caller, method, reason)
+        """Keep an audit record of a refusal, as the guard reports it; some a second of each
+        caller, so that nobody fills the table by asking."""
+        if self._denials.take(caller.actor) == 0:
+            await audit.note_denial(self.app, caller, method, reason)
 
     def committed(self) -> None:
         """Events may have been written: number them now rather than at the next poll."""

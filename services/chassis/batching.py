@@ -85,7 +85,8 @@ class Batcher(Generic[M, R]):
         answer.exception()  # a caller who is gone cannot look at it
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+        # Of no caller: the writes of many go together, and none of them speaks for the others.
+        task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -28,6 +28,7 @@ from services.chassis.outbox import Event
 MOST_TRIES = 20
 MOST_DELAY_SECONDS = 60.0
 SWEEP_SECONDS = 30.0
+PAUSE_SECONDS = 1.0
 CLAIM_RETENTION = timedelta(days=14)
 _SETTLED = timedelta(seconds=15)
 _SWEEP_PAGE = 500
@@ -228,7 +229,7 @@ class Sweep:
                     pass
                 await asyncio.sleep(SWEEP_SECONDS)
             except Unavailable:
-                await asyncio.sleep(1)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def sweep(self) -> bool:
         """One page; true where there is more."""

@@ -26,13 +26,15 @@ from services.messaging_rule import Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """One message to post. `fingerprint` is the keyed hash of what is sent (I34)."""
+    """One message to post. `fingerprint` is the keyed hash of what is sent (I34), `trace` the
+    traceparent of the call."""
 
     caller: Caller
     conversation_id: UUID
     request_id: UUID
     body: str
     fingerprint: bytes
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,10 @@ where clinic_id = :clinic_id and conversation_id = :id and cause = :cause
 """)
 
 
+class Incomplete(Exception):
+    """The replica, which is being filled, lacks somebody of a thread: to be looked at again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Underived:
     """A person whose state's consequences are not drawn yet; `version` is of before the pass."""
@@ -111,7 +115,10 @@ class Archival:
         return await self._worker.connect(work, deadline=10)
 
     async def derive(self, person: Underived, *, after: UUID | None) -> UUID | None:
-        """Look at the next 200 threads of a person; the last one's id, or None at the end."""
+        """Look at the next 200 threads of a person; the last one's id, or None at the end.
+
+        Raises Incomplete.
+        """
 
         async def work(connection: AsyncConnection, now: datetime) -> UUID | None:
             locked = await connection.execute(
@@ -125,9 +132,10 @@ class Archival:
             ids = list(locked.scalars())
             rows = await connection.execute(_LOAD, {"clinic_id": person.clinic_id, "ids": ids})
             for row in rows.all():
-                if (people := to_people(row)) is not None:
-                    conversation = to_conversation(row)
-                    await _apply(connection, conversation, row.reasons, people, now)
+                people = to_people(row)
+                if people is None:
+                    raise Incomplete
+                await _apply(connection, to_conversation(row), row.reasons, people, now)
             return ids[-1] if len(ids) == _THREADS else None
 
         last = await self._app.transact(work, clinics=[person.clinic_id])

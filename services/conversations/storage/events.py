@@ -56,12 +56,12 @@ def archival_changed(
     return _event(type, conversation, payload)
 
 
-def events_of_thread(thread: Thread, now: datetime) -> Iterator[NewEvent]:
-    """The facts of what a batch did to a thread, in order."""
-    for _, message in thread.posted:
-        yield _message_sent(thread.conversation, message)
+def events_of_thread(thread: Thread, now: datetime) -> Iterator[tuple[NewEvent, str]]:
+    """The facts of what a batch did to a thread, in order, each with the trace of its call."""
+    for send, message in thread.posted:
+        yield _message_sent(thread.conversation, message), send.trace
     for side, up_to in thread.marks.items():
-        yield _conversation_read(thread.conversation, side, up_to, now)
+        yield _conversation_read(thread.conversation, side, up_to, now), ""
 
 
 def _message_sent(conversation: Conversation, message: Message) -> NewEvent:

@@ -1,7 +1,7 @@
 """One transaction of this service, and the only door to its stores."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ from services.chassis.database import Database
 from services.chassis.errors import DomainError
 from services.chassis.identity import Caller
 from services.chassis.outbox import NewEvent
+from services.chassis.telemetry import current_traceparent
 from services.conversations.domain.message import Message
 from services.conversations.domain.writing import Mark, Member, Outcome, Send, decide
 from services.conversations.storage import write_batch
@@ -116,7 +117,8 @@ class Storage:
 
     async def send(self, send: Send) -> Message:
         """The group commit's outcome for one message; durable when it returns (P1)."""
-        message = await confirmed(send.caller, lambda: self._batcher.submit(send), self._replica)
+        traced = replace(send, trace=current_traceparent())
+        message = await confirmed(send.caller, lambda: self._batcher.submit(traced), self._replica)
         assert isinstance(message, Message)
         return message
 

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.database import clinic_list
 from services.chassis.ids import uuid7
 from services.chassis.keys import DataKey
-from services.chassis.telemetry import current_traceparent
 from services.conversations.domain.writing import (
     Earlier,
     Loaded,
@@ -93,11 +92,12 @@ with posted as (
     insert into outbox (event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
                         aggregate_version, staff_id, profile_id, payload, trace)
     select event_id, clinic_id, 'fact', type, 'conversation', aggregate_id, version,
-           staff_id, profile_id, payload, %(trace)s
+           staff_id, profile_id, payload, trace
     from unnest(%(e_ids)s::uuid[], %(e_clinic_ids)s::uuid[], %(e_types)s::text[],
                 %(e_aggregate_ids)s::uuid[], %(e_versions)s::bigint[], %(e_staff_ids)s::uuid[],
-                %(e_profile_ids)s::uuid[], %(e_payloads)s::bytea[])
-         as event (event_id, clinic_id, type, aggregate_id, version, staff_id, profile_id, payload)
+                %(e_profile_ids)s::uuid[], %(e_payloads)s::bytea[], %(e_traces)s::text[])
+         as event (event_id, clinic_id, type, aggregate_id, version, staff_id, profile_id, payload,
+                   trace)
 )
 update conversations as c
 set last_sequence = new.last_sequence, last_activity_at = new.last_activity_at,
@@ -230,9 +230,10 @@ def _mark_arrays(threads: Sequence[Thread], now: datetime) -> dict[str, object]:
 
 
 def _event_arrays(threads: Sequence[Thread], now: datetime) -> dict[str, object]:
-    events = [event for thread in threads for event in events_of_thread(thread, now)]
+    traced = [pair for thread in threads for pair in events_of_thread(thread, now)]
+    events = [event for event, _ in traced]
     return {
-        "trace": current_traceparent(),
+        "e_traces": [trace for _, trace in traced],
         "e_ids": [uuid7() for _ in events],
         "e_clinic_ids": [event.clinic_id for event in events],
         "e_types": [event.type for event in events],

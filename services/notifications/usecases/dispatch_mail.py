@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.chassis.errors import Unavailable
+from services.chassis.errors import DomainError, Unavailable
 from services.notifications.channels.failures import ChannelFailure
 from services.notifications.channels.prints import AddressPrints
 from services.notifications.channels.rendering import Composer
@@ -43,7 +43,7 @@ async def dispatch_mail(command: ClaimDispatch, *, works: MailWorks) -> None:
         return
     try:
         addressee = await works.directory.get_addressee(claim.clinic_id, claim.recipient)
-    except Unavailable:
+    except DomainError:  # whatever the directory makes of it, it may make something else later
         await _record(works, claim, Outcome.TRY_LATER)
         return
     if not addressee.address:

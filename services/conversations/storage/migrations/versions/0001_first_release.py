@@ -101,10 +101,10 @@ def upgrade() -> None:
         _SERVICE,
         "conversations",
         app=["select", "insert", "update"],
-        worker=["select", "update"],
+        worker=["select"],
     )
-    protect(_SERVICE, "messages", app=["select", "insert", "update"], worker=["select", "update"])
-    protect(_SERVICE, "read_marks", app=["select", "insert"], worker=["select"])
+    protect(_SERVICE, "messages", app=["select", "insert", "update"])
+    protect(_SERVICE, "read_marks", app=["select", "insert"])
     protect(_SERVICE, "archivals", app=["select", "insert", "update"])
     protect(_SERVICE, "data_keys", app=["select", "insert", "update"], worker=["select"])
     protect(_SERVICE, "search_terms", app=["select", "insert", "delete"])
