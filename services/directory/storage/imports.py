@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.directory.domain.profile import Profile
 from services.directory.storage.profiles import COLUMNS, parameters_of, to_profile
-from services.search_terms import terms
+from services.search_terms import fold, terms
 
 _KNOWN = text("""
 select value, person_id from source_identifiers
@@ -36,9 +36,10 @@ from jsonb_populate_recordset(null::profiles, cast(:rows as jsonb)) as new
 """)
 # In the order of the index, of which neighbours then share a page.
 _SAY_MANY = text("""
-insert into search_terms (clinic_id, term, profile_id)
-select :clinic_id, said.term, new.id
-from unnest(cast(:ids as uuid[]), cast(:terms as text[])) as new (id, terms),
+insert into search_terms (clinic_id, term, profile_id, name_key)
+select :clinic_id, said.term, new.id, new.name_key
+from unnest(cast(:ids as uuid[]), cast(:name_keys as text[]), cast(:terms as text[]))
+        as new (id, name_key, terms),
     string_to_table(new.terms, ' ') as said (term)
 order by said.term, new.id
 """)
@@ -106,6 +107,7 @@ class Imports:
         said = {
             "clinic_id": self._clinic_id,
             "ids": [profile.id for profile in profiles],
+            "name_keys": [fold(profile.display_name) for profile in profiles],
             "terms": [" ".join(terms(profile.searchable)) for profile in profiles],
         }
         await self._connection.execute(_SAY_MANY, said)

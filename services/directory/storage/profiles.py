@@ -38,9 +38,8 @@ returning {COLUMNS}
 """)
 _MANY = text(f"select {COLUMNS} from profiles as p where clinic_id = :clinic_id and id = any(:ids)")
 _SAY_TERMS = text("""
-insert into search_terms (clinic_id, term, profile_id)
-select :clinic_id, term, :id from unnest(cast(:terms as text[])) as term
-on conflict do nothing
+insert into search_terms (clinic_id, term, profile_id, name_key)
+select :clinic_id, term, :id, :name_key from unnest(cast(:terms as text[])) as term
 """)
 _UNSAY_TERMS = text("""
 delete from search_terms
@@ -57,23 +56,41 @@ with recursive chain (id, merged_into, depth) as (
 )
 select id from chain where depth > 0 order by depth
 """)
-_HIT = """select profile_id from search_terms
+_HIT = """select profile_id, name_key from search_terms
     where clinic_id = :clinic_id and term >= :low_{n} and term < :high_{n}"""
-# Who was merged away is found by the old name, and answered by the one who survives (R5).
-# `offset 0` keeps the planner, which cannot know how many hits there are, to one look by key a hit.
+# Many hits are the rule after one letter, so all is done by sets and with the index of the terms
+# alone; profiles are read for one page. Who was merged away is found by the old name, and answered
+# by the one who survives (R5). `offset 0` keeps the planner to one look by key a profile.
 _SEARCH = """
-with recursive survivors (id) as (
-    select profile_id from ({hits}) as hits
+with recursive hits (id, name_key) as materialized ({hits}),
+gone (id) as materialized (
+    select id from hits
+    intersect
+    select id from profiles where clinic_id = :clinic_id and merged_into is not null
+),
+survivors (id) as (
+    select id from gone
     union
     select p.merged_into from survivors
     join profiles as p on p.clinic_id = :clinic_id and p.id = survivors.id
     where p.merged_into is not null
+),
+found (id, name_key) as (
+    select id, name_key from hits where id not in (select id from gone)
+    union
+    select p.id, p.name_key from survivors
+    join profiles as p on p.clinic_id = :clinic_id and p.id = survivors.id
+    where p.merged_into is null
+),
+page (id, name_key) as (
+    select id, name_key from found
+    where (name_key, id) > (:after_name, cast(:after_id as uuid))
+    order by name_key, id limit :most
 )
-select {columns} from survivors, lateral (
-    select * from profiles where clinic_id = :clinic_id and profiles.id = survivors.id offset 0
+select {columns} from page, lateral (
+    select * from profiles where clinic_id = :clinic_id and profiles.id = page.id offset 0
 ) as p
-where p.merged_into is null and (p.name_key, p.id) > (:after_name, cast(:after_id as uuid))
-order by p.name_key, p.id limit :most
+order by p.name_key, p.id
 """
 # The same address, or the same folded name and birth date; the more they share the likelier.
 _DUPLICATES = text(f"""
@@ -120,20 +137,24 @@ class Profiles:
 
     async def create(self, profile: Profile) -> None:
         await self._connection.execute(_CREATE, parameters_of(profile))
-        await self._say_terms(profile, terms(profile.searchable))
+        await self._say_terms(profile)
 
     async def save(self, before: Profile, after: Profile) -> Profile:
         """Save a locked profile under its next version."""
         saved = to_profile((await self._connection.execute(_SAVE, parameters_of(after))).one())
-        if after.searchable != before.searchable:
-            held, wanted = terms(before.searchable), terms(after.searchable)
-            row = {"clinic_id": after.clinic_id, "id": after.id, "terms": sorted(held - wanted)}
-            await self._connection.execute(_UNSAY_TERMS, row)
-            await self._say_terms(after, wanted - held)
+        if _found_by(after) != _found_by(before):
+            held = {"id": before.id, "terms": sorted(terms(before.searchable))}
+            await self._connection.execute(_UNSAY_TERMS, {"clinic_id": self._clinic_id, **held})
+            await self._say_terms(after)
         return saved
 
-    async def _say_terms(self, profile: Profile, missing: frozenset[str]) -> None:
-        row = {"clinic_id": profile.clinic_id, "id": profile.id, "terms": sorted(missing)}
+    async def _say_terms(self, profile: Profile) -> None:
+        row = {
+            "clinic_id": profile.clinic_id,
+            "id": profile.id,
+            "name_key": fold(profile.display_name),
+            "terms": sorted(terms(profile.searchable)),
+        }
         await self._connection.execute(_SAY_TERMS, row)
 
     async def chain(self, id: UUID) -> Sequence[UUID]:
@@ -181,6 +202,10 @@ class Profiles:
 
 def place_of(profile: Profile) -> NamePlace:
     return (_keys(profile)["name_key"], profile.id)
+
+
+def _found_by(profile: Profile) -> tuple[str, str]:
+    return (profile.searchable, profile.display_name)
 
 
 def _keys(profile: Profile) -> dict[str, str]:
