@@ -16,7 +16,8 @@ from tests.support.stack import running_stack
 from tests.support.two_clinics import TwoClinics, settle
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
-# These own whole stacks; side by side they would only take the processor from each other.
+# These own whole stacks; side by side they would only take the processor from each other. One
+# worker runs them all, and starts the shared one once.
 _ALONE = ("e2e", "faults")
 
 
@@ -25,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(tests).parts[0]
         if folder in _ALONE:
-            item.add_marker(pytest.mark.xdist_group(folder))
+            item.add_marker(pytest.mark.xdist_group("whole stacks"))
 
 
 @pytest.fixture(scope="session")
