@@ -6,8 +6,10 @@ MODEL_EXAMPLES and MODEL_STEPS make longer runs.
 
 import asyncio
 import os
+from typing import Any
 from uuid import uuid4
 
+import grpc
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -28,7 +30,7 @@ from services.conversations.storage.archival import Archival
 from services.conversations.usecases.derive_archival import derive_archival
 from services.messaging_rule import Override
 from tests.properties.conversations_model import OK, PROFILE, STAFF, Facts, Model, other
-from tests.support.conversations_world import conversations_world
+from tests.support.conversations_world import ConversationsWorld, conversations_world
 from tests.support.grpc_world import failure, reason
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "12"))
@@ -67,7 +69,12 @@ _DUMPED = (
 
 
 class Histories(RuleBasedStateMachine):
-    """The rules; `world`, `loop`, `tables` and `archival` are of the class that a test makes."""
+    """The rules; what they run on is put into a subclass by the test."""
+
+    world: ConversationsWorld
+    archival: Archival
+    tables: psycopg.Connection[Any]
+    loop: asyncio.AbstractEventLoop
 
     def run(self, coroutine):
         return self.loop.run_until_complete(asyncio.wait_for(coroutine, 60))
@@ -118,7 +125,7 @@ class Histories(RuleBasedStateMachine):
         found, message = self.outcome(person.send(id, body, request_id=request))
         assert found == self.model.send(thread, side, body, str(request))
         if found == OK:
-            sequence = self.model.earlier(thread, side, str(request))
+            sequence = self.model.earlier(thread, side, str(request)) or 0
             said = thread.said[sequence - 1]
             assert message.sequence == sequence
             assert (message.body, message.HasField("delete_time")) == (
@@ -332,7 +339,7 @@ class Histories(RuleBasedStateMachine):
         async def tried():
             try:
                 return OK, await attempt
-            except Exception as error:
+            except grpc.aio.AioRpcError as error:
                 return reason(error), None
 
         return self.run(tried())
