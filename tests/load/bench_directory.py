@@ -7,10 +7,12 @@ writes build/bench-directory.json. Every ratio is taken inside the run.
 
 import argparse
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from uuid import UUID
@@ -28,10 +30,11 @@ from services.cli.sessions import Desk, SignedIn, staff
 from services.cli.suite import Suite
 from services.messaging_rule import Side
 from tests.load import patients
-from tests.load.calibration import null_rate, raw_commits, resident_kib
+from tests.load.calibration import Memory, null_rate, raw_commits
 from tests.load.client import Job, load, percentile
 from tests.load.report import Report
 from tests.load.seed import Person, Seeder, Thread
+from tests.support.eventually import eventually
 
 REPORT = Path("build/bench-directory.json")
 Summary = internal_pb.ImportProfilesResponse.Summary
@@ -126,27 +129,6 @@ def look_up(bench: Bench, clinic: Clinic) -> None:
     bench.report.add("raw_lookup_p50_ms", percentile(took, 0.5), "ms")
 
 
-class Memory:
-    """The most memory that a process was seen with, looked at four times a second."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self.most_kib = 0
-
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        watching = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-
-    async def _watch(self) -> None:
-        while True:
-            self.most_kib = max(self.most_kib, resident_kib(self._pid))
-            await asyncio.sleep(0.25)
-
-
 async def import_large(bench: Bench, clinic: Clinic) -> None:
     """All of it new, then all of it known; the memory of the service meanwhile."""
     count, add = bench.scale.large, bench.report.add
@@ -220,7 +202,14 @@ async def _merged_ms(bench: Bench, clinic: Clinic, primary: UUID, secondary: UUI
     began = time.perf_counter()
     answer = await clinic.owner.call(bench.suite.directory.MergeProfiles, request)
     assert answer.applied
-    return (time.perf_counter() - began) * 1e3
+    took = (time.perf_counter() - began) * 1e3
+    await eventually(partial(_archived, bench, secondary), within=60)
+    return took
+
+
+async def _archived(bench: Bench, profile: UUID) -> bool:
+    query = "select count(*) from conversations where profile_id = %s and reasons = '{}'"
+    return bench.rows("conversations", query, profile) == [(0,)]
 
 
 def _thread(clinic: Clinic, staff_id: UUID, profile_id: UUID) -> Thread:
@@ -242,6 +231,11 @@ async def rebuild(bench: Bench) -> None:
     bench.report.add("replica_rebuild_s", time.perf_counter() - began, "s", "<= 90")
 
 
+def note_load(bench: Bench, when: str) -> None:
+    """How many processes were running or waiting to, of anybody's, in the minute before."""
+    bench.report.add(f"load_at_{when}", os.getloadavg()[0], "processes")
+
+
 def vacuum(stack: Stack, services: Sequence[str]) -> None:
     """As autovacuum does by itself within minutes."""
     for service in services:
@@ -251,6 +245,7 @@ def vacuum(stack: Stack, services: Sequence[str]) -> None:
 
 async def run(bench: Bench) -> None:
     scale = bench.scale
+    note_load(bench, "start")
     null_p50 = await calibrate(bench)
     for n in range(scale.small_clinics):
         small = await bench.clinic(f"Small clinic {n}")
@@ -266,6 +261,7 @@ async def run(bench: Bench) -> None:
     await search(bench, null_p50, large, tenth)
     await merges(bench, large)
     await rebuild(bench)
+    note_load(bench, "end")
     bench.report.write()
 
 

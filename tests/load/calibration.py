@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
@@ -49,3 +51,24 @@ def resident_kib(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     return 0
+
+
+class Memory:
+    """The most memory that a process was seen with, looked at four times a second."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.most_kib = 0
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            self.most_kib = max(self.most_kib, resident_kib(self._pid))
+            await asyncio.sleep(0.25)
