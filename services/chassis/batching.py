@@ -7,8 +7,8 @@ key has members in its lane, later ones join them there.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Hashable, Sequence
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
@@ -32,15 +32,13 @@ class Skipped(Enum):
 SKIPPED = Skipped.SKIPPED
 
 # (members, wait for locks?) -> an outcome for each member, in order.
-Commit = Callable[[Sequence[M], bool], Coroutine[None, None, Sequence[R | DomainError | Skipped]]]
+Commit = Callable[[Sequence[M], bool], Awaitable[Sequence[R | DomainError | Skipped]]]
 
 
 @dataclass(slots=True)
 class _Entry(Generic[M, R]):
     member: M
     answer: asyncio.Future[R]
-    # Of the call that brought it: the trace that its events carry.
-    context: Context = field(default_factory=copy_context)
 
 
 @dataclass(slots=True)
@@ -107,8 +105,7 @@ class Batcher(Generic[M, R]):
     async def _run(self, entries: list[_Entry[M, R]], *, wait: bool) -> None:
         """One transaction; where a member breaks it, one a member, so that each has its own."""
         try:
-            commit = self._commit([entry.member for entry in entries], wait)
-            outcomes = await asyncio.create_task(commit, context=entries[0].context)
+            outcomes = await self._commit([entry.member for entry in entries], wait)
             answered = list(zip(entries, outcomes, strict=True))
         except Exception as error:
             if len(entries) == 1 or _concerns_all(error):

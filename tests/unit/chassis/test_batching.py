@@ -1,153 +1,283 @@
-"""Group commit: what arrives during a transaction forms the next (design section 4)."""
+"""Group commit: what arrives while a transaction is under way forms the next one."""
 
 import asyncio
-from dataclasses import dataclass
+from contextvars import ContextVar
 
 import pytest
 
-from services.chassis.batching import MOST_MEMBERS, SKIPPED, Batcher
-from services.chassis.errors import NotFound, Unavailable
-from tests.support.eventually import eventually
+from services.chassis import batching
+from services.chassis.batching import SKIPPED, Batcher
+from services.chassis.errors import (
+    Aborted,
+    FailedPrecondition,
+    ResourceExhausted,
+    Unavailable,
+)
 
 
-@dataclass(frozen=True)
-class Write:
-    thread: str
-    number: int
+class Refusal(FailedPrecondition):
+    reason = "REFUSED"
 
 
-class Road:
-    """Transactions that a test opens one by one, and what each held."""
+class Ledger:
+    """What the transactions of a batcher were, each opened by the test when it may commit.
 
-    def __init__(self) -> None:
-        self.batches: list[tuple[list[Write], bool]] = []
-        self.locked: set[str] = set()
-        self.poison: set[int] = set()
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.batcher: Batcher[Write, int] = Batcher(self.commit, key=lambda write: write.thread)
+    A member is `<key><number>`, such as "a1"; its result is the member itself.
+    """
+
+    def __init__(self):
+        self.batches = []
+        self.waited = []
+        self.committed = []
+        self.locked = set()
+        self.unlocked = asyncio.Event()
+        self.outcomes = {}
+        self.breaks = {}
+        self.open = asyncio.Event()
+        self.open.set()
+        self.batcher = Batcher(self.commit, key=lambda member: member[0])
 
     async def commit(self, members, wait):
-        self.batches.append((list(members), wait))
-        await self.gate.wait()
-        if self.poison & {member.number for member in members}:
-            raise ValueError("poison")
-        return [
-            SKIPPED if member.thread in self.locked and not wait else member.number
-            for member in members
-        ]
+        self.batches.append(list(members))
+        self.waited.append(wait)
+        await self.open.wait()
+        while wait and members[0][0] in self.locked:
+            await self.unlocked.wait()
+        for member in members:
+            if error := self.breaks.get(member):
+                raise error
+        return [self._outcome(member) for member in members]
 
-    async def has_lane(self):
-        return any(wait for _, wait in self.batches)
+    def _outcome(self, member):
+        if member[0] in self.locked:
+            return SKIPPED
+        outcome = self.outcomes.get(member, member)
+        if outcome is member:
+            self.committed.append(member)
+        return outcome
 
-    def submit(self, number, thread="t"):
-        return asyncio.create_task(self.batcher.submit(Write(thread, number)))
+    def unlock(self, *keys):
+        self.locked -= set(keys)
+        self.unlocked.set()
+        self.unlocked = asyncio.Event()
+
+    def submit(self, *members):
+        return [asyncio.create_task(self.batcher.submit(member)) for member in members]
 
 
 @pytest.fixture
-async def road():
-    return Road()
+async def ledger():
+    return Ledger()
 
 
-async def test_alone_a_write_is_a_batch_of_one(road):
-    assert await road.submit(1) == 1
-    assert [len(batch) for batch, _ in road.batches] == [1]
+async def _turns(count=20):
+    """Let everything that can go on go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
-async def test_what_arrives_during_a_transaction_forms_the_next(road):
-    road.gate.clear()
-    first = road.submit(1)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    others = [road.submit(n) for n in range(2, 12)]
-    await asyncio.sleep(0)
-
-    road.gate.set()
-
-    assert await asyncio.gather(first, *others) == list(range(1, 12))
-    assert [len(batch) for batch, _ in road.batches] == [1, 10]
+async def _outcomes(calls):
+    return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
 
 
-async def test_a_batch_has_a_most(road):
-    answers = await asyncio.gather(*(road.submit(n) for n in range(MOST_MEMBERS + 10)))
+async def test_one_alone_is_a_batch_of_one_and_does_not_linger(ledger):
+    assert await ledger.batcher.submit("a1") == "a1"
 
-    assert answers == list(range(MOST_MEMBERS + 10))
-    assert max(len(batch) for batch, _ in road.batches) <= MOST_MEMBERS
-
-
-async def test_a_held_thread_waits_in_its_own_lane_and_in_order(road):
-    road.locked = {"held"}
-
-    held = [road.submit(n, "held") for n in range(3)]
-    free = road.submit(9, "free")
-
-    assert await free == 9
-    assert await asyncio.gather(*held) == [0, 1, 2]
-    waited = [write.number for batch, wait in road.batches if wait for write in batch]
-    assert waited == [0, 1, 2]
+    assert (ledger.batches, ledger.waited) == ([["a1"]], [False])
 
 
-async def test_later_writes_of_a_thread_join_its_lane(road):
-    road.locked = {"held"}
-    first = road.submit(1, "held")
-    await eventually(road.has_lane)
+async def test_arrivals_during_a_transaction_form_the_next(ledger):
+    ledger.open.clear()
+    calls = ledger.submit("a1")
+    await _turns()
+    calls += ledger.submit("b1", "c1")
+    await _turns()
+    calls += ledger.submit("a2")
+    ledger.open.set()
 
-    second = road.submit(2, "held")
-
-    assert [await first, await second] == [1, 2]
-    order = [write.number for batch, wait in road.batches if wait for write in batch]
-    assert order == [1, 2]
-
-
-async def test_a_poisonous_member_fails_alone(road):
-    road.poison = {2}
-
-    results = await asyncio.gather(*(road.submit(n) for n in range(4)), return_exceptions=True)
-
-    assert [r for r in results if not isinstance(r, Exception)] == [0, 1, 3]
-    assert isinstance(results[2], ValueError)
+    assert await _outcomes(calls) == ["a1", "b1", "c1", "a2"]
+    assert ledger.batches == [["a1"], ["b1", "c1", "a2"]]
 
 
-async def test_a_refusal_concerns_its_own_member():
+async def test_at_most_128_members_form_a_batch(ledger):
+    ledger.open.clear()
+    calls = ledger.submit("a0")
+    await _turns()
+    calls += ledger.submit(*(f"b{number}" for number in range(300)))
+    await _turns()
+    ledger.open.set()
+    await _outcomes(calls)
+
+    assert [len(batch) for batch in ledger.batches] == [1, 128, 128, 44]
+    assert ledger.committed == ["a0", *(f"b{number}" for number in range(300))]
+
+
+async def test_a_refusal_concerns_its_own_member(ledger):
+    ledger.outcomes["a2"] = Refusal("no")
+
+    one, two, three = await _outcomes(ledger.submit("a1", "a2", "a3"))
+
+    assert (one, three) == ("a1", "a3")
+    assert isinstance(two, Refusal)
+
+
+async def test_a_locked_key_waits_in_its_lane_and_holds_up_nobody(ledger):
+    ledger.locked.add("a")
+    waiting = ledger.submit("a1", "a2")
+    free = ledger.submit("b1")
+    await _turns()
+
+    assert await _outcomes(free) == ["b1"]
+    assert not any(call.done() for call in waiting)
+
+    more = ledger.submit("a3", "b2")
+    await _turns()
+    assert more[1].result() == "b2"
+    ledger.unlock("a", "b")
+    assert await _outcomes([*waiting, more[0]]) == ["a1", "a2", "a3"]
+    assert [member for member in ledger.committed if member[0] == "a"] == ["a1", "a2", "a3"]
+
+
+async def test_a_lane_waits_for_its_lock_and_the_road_does_not(ledger):
+    ledger.locked.add("a")
+    calls = ledger.submit("a1", "b1")
+    await _turns()
+    ledger.unlock("a", "b")
+    await _outcomes(calls)
+
+    assert list(zip(ledger.batches, ledger.waited, strict=True)) == [
+        (["a1", "b1"], False),
+        (["a1"], True),
+    ]
+
+
+async def test_an_empty_lane_is_left_for_the_road(ledger):
+    ledger.locked.add("a")
+    calls = ledger.submit("a1")
+    await _turns()
+    ledger.unlock("a", "b")
+    await _outcomes(calls)
+
+    await ledger.batcher.submit("a2")
+
+    assert ledger.waited == [False, True, False]
+
+
+async def test_lanes_of_two_keys_do_not_wait_for_each_other(ledger):
+    ledger.locked |= {"a", "b"}
+    calls = ledger.submit("a1", "b1")
+    await _turns()
+    ledger.unlock("b")
+
+    await _turns()
+
+    assert [call.done() for call in calls] == [False, True]
+    ledger.unlock("a", "b")
+    await _outcomes(calls)
+
+
+@pytest.mark.parametrize("error", [ValueError("poison"), Aborted("lost the race")])
+async def test_a_poisonous_member_fails_alone(ledger, error):
+    ledger.breaks["a2"] = error
+
+    outcomes = await _outcomes(ledger.submit("a1", "a2", "b1", "a3"))
+
+    assert outcomes == ["a1", error, "b1", "a3"]
+    assert ledger.committed == ["a1", "b1", "a3"]
+    assert await ledger.batcher.submit("a4") == "a4"
+
+
+async def test_a_poisoned_batch_keeps_the_order_of_a_key_that_is_locked(ledger):
+    ledger.breaks["b1"] = ValueError("poison")
+    ledger.locked.add("a")
+    calls = ledger.submit("b1", "a1", "a2", "c1")
+    await _turns(40)
+
+    assert [call.done() for call in calls] == [True, False, False, True]
+    ledger.unlock("a", "b")
+    await _outcomes(calls)
+    assert ledger.committed == ["c1", "a1", "a2"]
+
+
+async def test_a_poisonous_member_in_a_lane_fails_alone(ledger):
+    ledger.locked.add("a")
+    calls = ledger.submit("a1")
+    await _turns()
+    calls += ledger.submit("a2", "a3", "a4")
+    await _turns()
+    ledger.breaks["a3"] = ValueError("poison")
+    ledger.unlock("a", "b")
+
+    outcomes = await _outcomes(calls)
+
+    assert outcomes == ["a1", "a2", ledger.breaks["a3"], "a4"]
+    assert ledger.committed == ["a1", "a2", "a4"]
+
+
+async def test_a_database_out_of_reach_fails_all_alike_and_is_not_asked_again(ledger):
+    ledger.breaks["a1"] = Unavailable("out of reach")
+
+    outcomes = await _outcomes(ledger.submit("a1", "b1"))
+
+    assert outcomes == [ledger.breaks["a1"]] * 2
+    assert len(ledger.batches) == 1
+
+
+async def test_too_few_outcomes_leave_nobody_waiting():
+    async def forget_one(members, wait):
+        return list(members)[1:]
+
+    batcher = Batcher(forget_one, key=lambda member: member)
+    calls = [asyncio.create_task(batcher.submit(member)) for member in "abc"]
+
+    assert {type(outcome) for outcome in await _outcomes(calls)} == {ValueError}
+
+
+async def test_a_waiter_that_is_cancelled_does_not_cancel_its_write(ledger):
+    ledger.open.clear()
+    (gone,) = ledger.submit("a1")
+    await _turns()
+    (queued,) = ledger.submit("a2")
+    await _turns()
+    gone.cancel()
+    queued.cancel()
+    (last,) = ledger.submit("a3")
+    await _turns()
+    ledger.open.set()
+
+    assert await _outcomes([last]) == ["a3"]
+    assert ledger.committed == ["a1", "a2", "a3"]
+
+
+async def test_more_than_may_wait_are_turned_away_also_where_waiters_are_gone(ledger, monkeypatch):
+    monkeypatch.setattr(batching, "MOST_WAITING", 3)
+    ledger.open.clear()
+    calls = ledger.submit("a1", "a2", "a3")
+    await _turns()
+    calls[1].cancel()
+    await _turns()
+
+    with pytest.raises(ResourceExhausted):
+        await ledger.batcher.submit("a4")
+
+    ledger.open.set()
+    await _outcomes(calls)
+    assert await ledger.batcher.submit("a5") == "a5"
+
+
+async def test_a_transaction_speaks_for_none_of_its_callers():
+    trace, seen = ContextVar[str]("trace"), []
+
     async def commit(members, wait):
-        return [NotFound("no") if member.number == 1 else member.number for member in members]
+        seen.append(trace.get("nobody's"))
+        return members
 
-    batcher: Batcher[Write, int] = Batcher(commit, key=lambda write: write.thread)
+    batcher = Batcher(commit, key=lambda member: member)
 
-    results = await asyncio.gather(
-        *(batcher.submit(Write("t", n)) for n in range(3)), return_exceptions=True
-    )
+    async def call(member):
+        trace.set(member)
+        return await batcher.submit(member)
 
-    assert isinstance(results[1], NotFound)
-    assert [results[0], results[2]] == [0, 2]
+    await asyncio.gather(call("first"), call("second"))
 
-
-async def test_a_database_out_of_reach_is_everybodys_answer_at_once():
-    calls = []
-
-    async def commit(members, wait):
-        calls.append(len(members))
-        raise Unavailable("gone")
-
-    batcher: Batcher[Write, int] = Batcher(commit, key=lambda write: write.thread)
-
-    results = await asyncio.gather(
-        *(batcher.submit(Write("t", n)) for n in range(50)), return_exceptions=True
-    )
-
-    assert all(isinstance(result, Unavailable) for result in results)
-    assert sum(calls) == 50
-
-
-async def test_who_hangs_up_does_not_take_the_write_back(road):
-    road.gate.clear()
-    leaving = road.submit(1)
-    staying = road.submit(2)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-
-    leaving.cancel()
-    road.gate.set()
-
-    assert await staying == 2
-    assert {write.number for batch, _ in road.batches for write in batch} == {1, 2}
+    assert seen == ["nobody's"]
