@@ -37,7 +37,10 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path)
     parser.add_argument(
-        "--source", default="file", metavar="NAME", help="the system that the ids belong to"
+        "--source",
+        default="file",
+        metavar="NAME",
+        help="the system that the ids are of, as oscar-emr",
     )
     parser.add_argument("--format", choices=_FORMATS, help="unless the file's name tells it")
     parser.add_argument("--dry-run", action="store_true", help="check every row, save none")
@@ -56,7 +59,7 @@ async def import_files(session: Session, arguments: Namespace) -> Told:
             outcomes[file.name] = await import_profiles(
                 session.suite, platform, header=header, chunks=parts
             )
-    return _summary(outcomes)
+    return _summary(outcomes, dry_run=arguments.dry_run)
 
 
 class Imported:
@@ -126,7 +129,7 @@ def _told(chunks: Iterator[bytes], progress: Progress, task: TaskID) -> Iterator
         progress.advance(task, len(chunk))
 
 
-def _summary(outcomes: Mapping[str, Imported]) -> Told:
+def _summary(outcomes: Mapping[str, Imported], *, dry_run: bool) -> Told:
     data: Json = {
         name: {
             "summary": as_data(imported.summary),
@@ -135,6 +138,8 @@ def _summary(outcomes: Mapping[str, Imported]) -> Told:
         for name, imported in outcomes.items()
     }
     shown = [part for name, each in outcomes.items() for part in _shown(name, each)]
+    if dry_run:
+        shown.append(Group("Nothing was saved: this is what an import would do."))
     failed = any(imported.summary.failed for imported in outcomes.values())
     return Told(data, Group(*shown), ok=not failed)
 

@@ -42,7 +42,8 @@ async def to_import_profiles(parts: Parts, caller: Caller) -> ImportProfiles:
     request_id_of(header.request_id)
     if _SYSTEM.fullmatch(header.source_system) is None:
         raise InvalidArgument(
-            "source_system is 1 to 64 of a-z, 0-9, - and .", field="header.source_system"
+            "source_system is 1 to 64 small letters, digits, dots and hyphens",
+            field="header.source_system",
         )
     return ImportProfiles(
         caller=caller,
