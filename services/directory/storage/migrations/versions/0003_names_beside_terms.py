@@ -1,6 +1,5 @@
 """A search sorts what it finds by name without looking at the profiles that it leaves out."""
 
-
 from services.chassis.schema import execute_all
 
 revision = "0003"
