@@ -57,7 +57,7 @@ class MailboxClient:
         request = Request(self._url + path, data=data, method=method)
 
         def send() -> bytes:
-            with urlopen(request, timeout=5) as response:
+            with urlopen(request, timeout=30) as response:
                 answer: bytes = response.read()
                 return answer
 
