@@ -57,7 +57,8 @@ class Replica:
     async def _apply_to_clinic(self, clinic_id: UUID, states: Sequence[State]) -> None:
         async def take_in(connection: AsyncConnection, _: datetime) -> bool:
             # Without the fence: a row that was missing let nobody send.
-            await store.insert_missing(connection, states)
+            if await store.insert_missing(connection, states):
+                return False
             sessions = [state for state in states if isinstance(state, SessionState)]
             await store.update_older(connection, sessions)
             return await store.holds_older(connection, states)

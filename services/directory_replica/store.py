@@ -83,10 +83,12 @@ _BY_KIND: dict[type[State], Statements] = {
 }
 
 
-async def insert_missing(connection: AsyncConnection, states: Sequence[State]) -> None:
-    """Take in what is not held at all."""
+async def insert_missing(connection: AsyncConnection, states: Sequence[State]) -> bool:
+    """Take in what is not held at all; whether that was all of them."""
+    inserted = 0
     for statements, rows in _batches(states):
-        await connection.execute(statements.insert, {"rows": rows})
+        inserted += (await connection.execute(statements.insert, {"rows": rows})).rowcount
+    return inserted == len(states)
 
 
 async def holds_older(connection: AsyncConnection, states: Sequence[State]) -> bool:
