@@ -1,12 +1,27 @@
 """The tables that every service has, in a database that no other test uses."""
 
+from uuid import uuid4
+
 import nats
 import psycopg
 import pytest
 
-from services.chassis import bus
+from services.chassis import bus, outbox
+from services.chassis.backbone import Backbone
+from services.chassis.clock import system_clock
 from services.chassis.database import Database
+from services.chassis.outbox import Sequencer
+from tests.support.effects import Effects
+from tests.support.events import facts_of, write
+from tests.support.grpc_world import Keys
 from tests.support.nats import nats_server
+from tests.support.operations_world import (
+    SERVICE,
+    Operations,
+    serving_operations,
+    settings,
+    write_signing_key,
+)
 
 _TABLES = (
     "outbox, outbox_marks, inbox, dead_letters, sweeps, sweep_tries, requests, audit, data_keys"
@@ -80,3 +95,46 @@ async def operator(broker):
         await jetstream.delete_stream(stream.config.name or "")
     yield jetstream
     await client.close()
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return Keys(tmp_path, system_clock)
+
+
+@pytest.fixture
+def signing_key(keys, tmp_path):
+    """The private key of another service."""
+    return write_signing_key(keys, tmp_path, "service:export")
+
+
+@pytest.fixture
+async def backbone(databases, broker, keys, signing_key):
+    backbone = Backbone(SERVICE, settings(databases, broker, keys, signing_key))
+    yield backbone
+    for close in backbone.close:
+        await close()
+
+
+@pytest.fixture
+async def served(backbone, keys):
+    async with serving_operations(backbone, keys) as world:
+        yield world
+
+
+@pytest.fixture
+def ops(served, keys):
+    return Operations(served.channel, keys)
+
+
+@pytest.fixture
+async def events(app, worker):
+    """Five events, the first of them at position 1."""
+    await write(app, *facts_of(uuid4(), 5, clinic_id=uuid4()))
+    await Sequencer(worker, positioned=lambda: None).number()
+    return list(await worker.connect(lambda c: outbox.read(c, SERVICE, after=0, most=10)))
+
+
+@pytest.fixture
+def effects(app):
+    return Effects(app)

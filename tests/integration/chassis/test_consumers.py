@@ -16,7 +16,7 @@ from services.chassis.inbox import Intake, Malformed, Sweep, start_at_oldest, ta
 from services.chassis.outbox import Event, Sequencer
 from services.chassis.relay import Relay
 from tests.support.background import running
-from tests.support.effects import CONSUMER, Effects
+from tests.support.effects import CONSUMER
 from tests.support.events import a_fact, write
 from tests.support.eventually import eventually
 
@@ -46,11 +46,6 @@ async def buses(broker, operator):
         yield ours, theirs
     await ours.close()
     await theirs.close()
-
-
-@pytest.fixture
-def effects(app):
-    return Effects(app)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from services.chassis.errors import OutOfRange, Unavailable
 from services.chassis.inbox import Intake, Malformed, Sweep, start_at_oldest
 from services.chassis.outbox import Sequencer
 from tests.support.background import running
-from tests.support.effects import CONSUMER, Effects
+from tests.support.effects import CONSUMER
 from tests.support.events import a_fact, facts_of, write
 from tests.support.eventually import eventually
 
@@ -32,11 +32,6 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
-
-
-@pytest.fixture
-def effects(app):
-    return Effects(app)
 
 
 @pytest.fixture
