@@ -28,6 +28,8 @@ _SCOPE = text("select set_config('app.clinics', :clinics, true), transaction_tim
 # Serialization failure and deadlock; a unique violation is a race that the second try sees decided.
 _RETRIED = frozenset({"40001", "40P01", "23505"})
 _BUSY = frozenset({"55P03", "57014"})  # lock_timeout, statement_timeout
+# Without a code: what the driver refused to send. A repeat would fare no better.
+_NOT_SENT = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError)
 _TRIES = 4
 
 # The server's own limits, in milliseconds: they hold also when this process is stopped or gone.
@@ -132,9 +134,14 @@ def _engine(url: str, size: int, name: str) -> AsyncEngine:
 
 
 def sqlstate(error: DBAPIError | psycopg.Error) -> str | None:
-    """The five-character code of a database error; none where the connection itself failed."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    """The five-character code of a database error; none where the connection itself failed, or
+    the driver refused to send what it was given."""
+    cause = _cause_of(error)
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
+
+
+def _cause_of(error: DBAPIError | psycopg.Error) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def refusal_of(error: DBAPIError | psycopg.Error) -> Exception:
@@ -144,6 +151,8 @@ def refusal_of(error: DBAPIError | psycopg.Error) -> Exception:
         return Aborted("Another call changed the same thing; repeat the call")
     if state in _BUSY:
         return Unavailable("The database is busy; repeat the call")
+    if state is None and isinstance(_cause_of(error), _NOT_SENT):
+        return error
     if state is None or state[:2] in ("08", "53", "57"):
         return Unavailable("The database is out of reach; repeat the call")
     return error

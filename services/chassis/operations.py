@@ -82,6 +82,7 @@ class OperationsServicer(OperationsServiceServicer):
     async def ListDeadLetters(
         self, request: pb.ListDeadLettersRequest, context: Context
     ) -> pb.ListDeadLettersResponse:
+        _check_storable(request.consumer, field="consumer")
         query, most = f"dead letters {request.consumer}", page_size(request.page_size)
         cursor = self._tokens.open(request.page_token, query)
         letters = await self._worker.connect(
@@ -148,6 +149,8 @@ class OperationsServicer(OperationsServiceServicer):
         self, request: pb.ListAuditRecordsRequest, context: Context
     ) -> pb.ListAuditRecordsResponse:
         clinic_id = current_caller().clinic
+        _check_storable(request.actor, field="actor")
+        _check_storable(request.object_id, field="object_id")
         query = f"audit {clinic_id} {request.actor} {request.object_id}"
         most = page_size(request.page_size)
         cursor = self._tokens.open(request.page_token, query)
@@ -239,6 +242,12 @@ async def _remember(
     await requests.claim(
         connection, caller, request_id, method=method, content=str(letter.id), result_id=letter.id
     )
+
+
+def _check_storable(text: str, *, field: str) -> None:
+    """Raises InvalidArgument for a text that no column can hold, so that no filter is for it."""
+    if "\x00" in text:
+        raise InvalidArgument(f"{field} must not hold NUL", field=field)
 
 
 def _events_page_size(requested: int) -> int:

@@ -2,8 +2,9 @@
 
 from services.chassis.schema import drop_tables, execute_all, protect
 
+# Incarnations are compared, here as in Python: by their characters, in no language.
 _STAMP = """
-    incarnation text not null,
+    incarnation text collate "C" not null,
     version bigint not null,
     details_version bigint not null,"""
 

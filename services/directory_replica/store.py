@@ -23,8 +23,9 @@ from services.messaging_rule import Override, Side
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """One table's three statements, each for a whole batch of rows given as JSON."""
+    """One table's statements; those that write are for a whole batch of rows given as JSON."""
 
+    read: TextClause
     stale: TextClause
     insert: TextClause
     update: TextClause
@@ -45,7 +46,11 @@ def _statements(
     rows = f"jsonb_populate_recordset(null::{table}, cast(:rows as jsonb)) as new"
     same = " and ".join(f"held.{column} = new.{column}" for column in key)
     older = "(held.incarnation, held.version) < (new.incarnation, new.version)"
+    wanted = " and ".join(
+        f"{column} = :{name}" for column, name in zip(key, ("clinic_id", "id"), strict=False)
+    )
     return Statements(
+        read=text(f"select {', '.join(columns)} from {table} where {wanted}"),
         stale=text(f"select 1 from {table} as held join {rows} on {same} where {older} limit 1"),
         insert=text(
             f"insert into {table} ({', '.join(columns)})"
@@ -134,10 +139,9 @@ def _json_value(value: object) -> object:
     return value
 
 
-_CLINIC = text("select * from replica_clinics where clinic_id = :clinic_id")
-_STAFF = text("select * from replica_staff where clinic_id = :clinic_id and staff_id = :id")
-_PROFILE = text("select * from replica_profiles where clinic_id = :clinic_id and profile_id = :id")
-_SESSION = text("select * from replica_sessions where clinic_id = :clinic_id and session_id = :id")
+_CLINIC, _STAFF, _PROFILE, _SESSION = (
+    _BY_KIND[kind].read for kind in (ClinicState, StaffState, ProfileState, SessionState)
+)
 
 
 async def clinic(connection: AsyncConnection, clinic_id: UUID) -> ClinicState | None:

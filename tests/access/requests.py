@@ -53,7 +53,8 @@ class Asking:
     @property
     def own_clinic(self) -> Clinic | None:
         """The clinic that the caller is of, or names."""
-        of = {clinic.id: clinic for clinic in (self.clinics.near, self.clinics.far)}
+        clinics = (self.clinics.near, self.clinics.far, *self.clinics.others)
+        of = {clinic.id: clinic for clinic in clinics}
         return None if self.caller is None else of.get(self.caller.clinic_id or "")
 
     def id(self, kind: str) -> str:

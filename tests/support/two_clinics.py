@@ -146,7 +146,7 @@ class Clinic:
         made = await self.call(platform, "directory.internal.CreateStaffMember", request)
         return await self.sign_in(name, "staff", made.staff_member.staff_id)
 
-    async def register(self, name: str, *, contact: bool = False) -> Person:
+    async def register(self, name: str, *, contact: bool = False, by: str = "owner") -> Person:
         kind = profile_pb2.PROFILE_KIND_CONTACT if contact else profile_pb2.PROFILE_KIND_PATIENT
         request = directory_pb.CreateProfileRequest(
             profile=profile_pb2.Profile(
@@ -154,7 +154,7 @@ class Clinic:
             ),
             request_id=str(uuid4()),
         )
-        made = await self.call(self.people["owner"], "directory.CreateProfile", request)
+        made = await self.call(self.people[by], "directory.CreateProfile", request)
         return await self.sign_in(name, "profile", made.profile.profile_id)
 
     async def sign_in(self, name: str, side: str, id: str) -> Person:
@@ -233,6 +233,7 @@ class TwoClinics:
     suite: Composed
     near: Clinic
     far: Clinic
+    others: list[Clinic] = field(default_factory=list)
 
     def callers(self) -> Iterator[Caller]:
         """Everybody who has a token."""
