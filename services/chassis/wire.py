@@ -3,10 +3,15 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from clinic.operations.v1 import operations_service_pb2 as pb
 from services.chassis.outbox import Event
+
+# What reading bytes that break their contract raises: no such message, a bad id, a time that is
+# beyond Python's.
+UNREADABLE = (DecodeError, ValueError, OverflowError)
 
 _KINDS = {"state": pb.EVENT_KIND_STATE, "fact": pb.EVENT_KIND_FACT}
 _NAMES = {number: name for name, number in _KINDS.items()}

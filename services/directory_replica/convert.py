@@ -10,7 +10,7 @@ from clinic.directory.v1 import (
 )
 from services.chassis.inbox import Malformed
 from services.chassis.outbox import Event
-from services.chassis.wire import to_optional_id, to_optional_time, to_time
+from services.chassis.wire import UNREADABLE, to_optional_id, to_optional_time, to_time
 from services.directory_replica.states import (
     ClinicState,
     EndCause,
@@ -59,8 +59,7 @@ def state_of_event(event: Event) -> State | None:
         return None
     try:
         return _to_state(kind.FromString(event.payload))
-    # protobuf's DecodeError is a ValueError, and so is a bad UUID; a time may be beyond Python's.
-    except (ValueError, OverflowError) as error:
+    except UNREADABLE as error:
         raise Malformed(event.type) from error
 
 

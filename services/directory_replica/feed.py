@@ -10,6 +10,7 @@ from services.chassis.events_client import EventsClient
 from services.chassis.inbox import Intake
 from services.chassis.logs import get_logger
 from services.chassis.outbox import Event
+from services.chassis.wire import UNREADABLE
 from services.directory_replica.convert import state_of_event, state_of_message
 from services.directory_replica.directory import DirectoryClient
 from services.directory_replica.replica import Replica
@@ -67,7 +68,7 @@ async def apply_messages(
 def _read(message: StateMessage) -> State | None:
     try:
         return state_of_message(message)
-    except (ValueError, OverflowError):
+    except UNREADABLE:
         raise InvalidArgument("states holds one that cannot be read", field="states") from None
 
 

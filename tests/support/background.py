@@ -1,15 +1,14 @@
 """Tasks that run for ever, for as long as a test needs them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any
 
 
 @asynccontextmanager
-async def running(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def running(*tasks: Awaitable[object]) -> AsyncIterator[None]:
     """Run these in the background; none of them may end by itself."""
-    begun = [asyncio.create_task(task) for task in tasks]
+    begun = [asyncio.ensure_future(task) for task in tasks]
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from clinic.conversations.v1 import message_pb2
 from services.chassis.inbox import Malformed
 from services.chassis.outbox import Event
 from services.chassis.telemetry import continue_trace
-from services.chassis.wire import to_time
+from services.chassis.wire import UNREADABLE, to_time
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import Recipient
 from services.notifications.domain.message import Message
@@ -60,7 +60,7 @@ def handler(storage: Storage) -> Callable[[Sequence[Event]], Awaitable[None]]:
 def _read(event: Event, to_command: Callable[[Event], C]) -> C:
     try:
         return to_command(event)
-    except (ValueError, KeyError) as error:  # protobuf's DecodeError is a ValueError
+    except (*UNREADABLE, KeyError) as error:
         raise Malformed(event.type) from error
 
 

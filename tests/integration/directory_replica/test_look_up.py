@@ -206,4 +206,4 @@ async def test_kinds_with_one_id_are_told_apart(replica, directory, clinic_id):
         replica.look_up(clinic_id, ProfileState, id), replica.look_up(clinic_id, SessionState, id)
     )
 
-    assert found == [True, False]
+    assert list(found) == [True, False]
