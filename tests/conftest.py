@@ -18,7 +18,7 @@ from tests.support.two_clinics import TwoClinics, settle
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 # These own whole stacks; side by side they would only take the processor from each other. One
 # worker runs them all, and starts the shared one once.
-_ALONE = ("e2e", "faults")
+_ALONE = ("access", "e2e", "faults")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,6 @@ databases and NATS, real channels. Only SMTP is nowhere.
 """
 
 import asyncio
-import base64
 import importlib
 import json
 import os
@@ -24,6 +23,7 @@ from deploy.local.environment import PEERS
 from deploy.local.ports import HOST, SERVICES, Ports, ports_of
 from services.chassis.clock import system_clock
 from services.chassis.lifecycle import Process
+from tests.support.conversations_world import MASTER_KEY
 from tests.support.grpc_world import AUDIENCE, ISSUER, Keys
 from tests.support.nats import NatsServer
 from tests.support.postgres import ServiceDatabase
@@ -101,7 +101,7 @@ def _keys(folder: Path) -> Keys:
     keys.write()
     for name, key in keys.machines.items():
         (folder / f"{name}.jwk").write_text(json.dumps(key.as_dict(private=True)))
-    (folder / "master.key").write_text(base64.b64encode(os.urandom(32)).decode())
+    (folder / "master.key").write_text(MASTER_KEY)
     return keys
 
 
@@ -121,7 +121,7 @@ def _environment(
         "ISSUER_JWKS": str(folder / "issuer.jwks"),
         "CALLERS_JWKS": str(folder / "callers.jwks"),
         "SIGNING_KEY": str(folder / f"service:{service}.jwk"),
-        "SEALING_KEY": base64.b64encode(os.urandom(32)).decode(),
+        "SEALING_KEY": MASTER_KEY,
         "DEVELOPMENT": "true",
         **{f"{peer.upper()}_TARGET": ports.address(f"{peer}-internal") for peer in PEERS[service]},
         **_own(service, folder),

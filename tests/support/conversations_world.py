@@ -6,7 +6,6 @@ The directory is what a test says it is: `StatedDirectory` answers the look-ups 
 
 import asyncio
 import base64
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -57,6 +56,8 @@ _HEAD = text("""
 select last_position, exists (select from outbox where position is null) as waiting
 from outbox_head
 """)
+# One for all worlds of a run: they share a worker's database, and the keys that are wrapped there.
+MASTER_KEY = base64.b64encode(bytes(range(32, 64))).decode()
 SEALING_KEY = bytes(range(32))
 
 
@@ -368,7 +369,7 @@ async def conversations_world(
     databases: ServiceDatabase, folder: Path
 ) -> AsyncIterator[ConversationsWorld]:
     master_key = folder / "master.key"
-    master_key.write_text(base64.b64encode(os.urandom(32)).decode())
+    master_key.write_text(MASTER_KEY)
     async with AsyncExitStack() as stack:
         database = Database(databases.app, size=8, name="test")
         stack.push_async_callback(database.close)

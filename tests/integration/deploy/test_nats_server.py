@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import nats
 import pytest
 from nats.js.errors import NotFoundError
@@ -18,6 +20,8 @@ async def _connect(server, user="operator"):
 @pytest.fixture
 async def stream(nats_server):
     client = await _connect(nats_server)
+    with suppress(NotFoundError):  # of another test of this worker
+        await client.jetstream().delete_stream("DIRECTORY")
     await client.jetstream().add_stream(name="DIRECTORY", subjects=["directory.>"])
     yield client.jetstream()
     await client.jetstream().delete_stream("DIRECTORY")
