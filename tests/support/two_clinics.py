@@ -286,6 +286,7 @@ async def _settle_near(near: Clinic) -> None:
     await near.deactivate("left")
     await near.sign_out(near.people["signed_out"])
     await near.export("ready", "participant")
+    await near.export("another", "participant")
 
 
 def _reopen(clinic: Clinic, person: Person) -> None:
