@@ -60,11 +60,12 @@ async def stack() -> AsyncIterator[Stack]:
 
 @pytest.fixture(scope="session")
 async def two_clinics(
-    postgres: PostgresServer,
-    nats_server: NatsServer,
-    tmp_path_factory: pytest.TempPathFactory,
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[TwoClinics]:
     """All services in this process, with two clinics full of people; nobody else's data."""
     folder = tmp_path_factory.mktemp("composed")
-    async with composed_suite(postgres.clone, nats_server, folder, label="composed") as suite:
+    async with (
+        running_nats_server(folder / "nats") as broker,
+        composed_suite(postgres.clone, broker, folder, label="composed") as suite,
+    ):
         yield await settle(suite)

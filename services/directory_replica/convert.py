@@ -91,6 +91,8 @@ def _to_state(payload: Payload) -> State:
 
 
 def _stamp(payload: Payload) -> Version:
+    if "\x00" in payload.incarnation:
+        raise ValueError("no column holds NUL")
     return Version(incarnation=payload.incarnation, version=payload.version)
 
 

@@ -83,7 +83,7 @@ class Victim:
         """Words of the other clinics that were not in the request itself."""
         others = (self.clinics.near, self.clinics.far)
         words = [clinic.word for clinic in others]
-        return [word for word in words if word.encode() not in sent]
+        return [word for word in words if word.encode() not in sent.lower()]
 
     def hidden_ids(self, sent: bytes) -> list[str]:
         """Their ids, which no person may be told either."""
@@ -98,7 +98,8 @@ class Victim:
                 *(person.session_id for person in clinic.people.values()),
             )
         ]
-        return [id for id in ids if id.encode() not in sent]
+        # An id is told back in the one spelling that it has.
+        return [id for id in ids if id.encode() not in sent.lower()]
 
     async def valid(self, rpc: Rpc, caller: Caller) -> list[bytes]:
         """What the first row of the RPC asks; about the near clinic, so that it is refused here."""

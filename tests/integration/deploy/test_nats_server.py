@@ -1,8 +1,15 @@
-from contextlib import suppress
-
 import nats
 import pytest
 from nats.js.errors import NotFoundError
+
+from tests.support.nats import nats_server as running_nats_server
+
+
+@pytest.fixture(scope="module")
+async def nats_server(tmp_path_factory):
+    """One of these tests alone: nobody else makes the stream that they have taken away."""
+    async with running_nats_server(tmp_path_factory.mktemp("nats")) as server:
+        yield server
 
 
 async def _connect(server, user="operator"):
@@ -20,8 +27,6 @@ async def _connect(server, user="operator"):
 @pytest.fixture
 async def stream(nats_server):
     client = await _connect(nats_server)
-    with suppress(NotFoundError):  # of another test of this worker
-        await client.jetstream().delete_stream("DIRECTORY")
     await client.jetstream().add_stream(name="DIRECTORY", subjects=["directory.>"])
     yield client.jetstream()
     await client.jetstream().delete_stream("DIRECTORY")
