@@ -340,6 +340,9 @@ async def _session(asking: Asking, person: Person) -> Person:
 async def _list_sessions(asking: Asking) -> Built:
     """`own`, `token`, `staff participant` or `profile patient`."""
     kind, _, object = asking.object.partition(" ")
+    if kind == "token":
+        near = asking.clinics.near
+        await near.session("staff", near.people["owner"].id)  # a second, for a second page
     if kind not in ("staff", "profile"):
         return await _listing("owner", include_ended=True)(asking)
     about = Asking(asking.clinics, asking.rpc, asking.column, asking.caller, object)

@@ -38,6 +38,9 @@ _OPERATIONS = "OperationsService"
 _MOST_ITEMS = 50
 _QUIET_SECONDS = 0.2
 _DEADLINE_SECONDS = 10
+# What grpc.aio puts in the place of an answer that came while it was still writing its request.
+_LOST_BY_CLIENT = "Internal error from Core"
+_ASKED_AGAIN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,20 @@ async def call(
     seconds: float | None = _DEADLINE_SECONDS,
 ) -> Answer:
     """Bytes in, bytes out. A stream of responses is read to its end, or until it is quiet."""
+    for _ in range(_ASKED_AGAIN):
+        answer = await _call(channel, rpc, request, metadata, seconds)
+        if not (rpc.descriptor.client_streaming and answer.message == _LOST_BY_CLIENT):
+            break
+    return answer
+
+
+async def _call(
+    channel: grpc.aio.Channel,
+    rpc: Rpc,
+    request: bytes | Sequence[bytes],
+    metadata: Any,
+    seconds: float | None,
+) -> Answer:
     method = getattr(channel, rpc.kind)(rpc.path)
     sent = request
     if rpc.descriptor.client_streaming:
