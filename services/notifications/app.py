@@ -80,7 +80,11 @@ async def compose() -> Service:
         tasks=backbone.tasks | mail_tasks(backbone, works, applied=applied, due=due),
         ready=backbone.ready,
         on_denied=backbone.note_denial,
-        close=[*(channel.close for channel in channels.values()), *backbone.close],
+        close=[
+            works.channel.close,
+            *(channel.close for channel in channels.values()),
+            *backbone.close,
+        ],
         routes=UnsubscribeDoor(tokens, directory).routes(),
     )
 
@@ -120,18 +124,21 @@ def mail_works(
     settings: Settings, *, storage: Storage, directory: Directory, tokens: UnsubscribeTokens
 ) -> MailWorks:
     sender = settings.sender_address
-    server = SmtpServer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        sender=sender,
-        username=settings.smtp_username,
-        password=settings.smtp_password,
-        tls=SmtpTls(settings.smtp_tls),
-    )
+    servers = [
+        SmtpServer(
+            host=host,
+            port=port,
+            sender=sender,
+            username=settings.smtp_username,
+            password=settings.smtp_password,
+            tls=SmtpTls(settings.smtp_tls),
+        )
+        for host, port in settings.smtp_addresses
+    ]
     return MailWorks(
         storage=storage,
         directory=directory,
-        channel=SmtpChannel(server),
+        channel=SmtpChannel(*servers),
         composer=Composer(
             sender=sender, tokens=tokens, public_url=settings.public_url, clock=system_clock
         ),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.utils import parseaddr
+from urllib.parse import urlsplit
 
 from services.chassis.settings import ChassisSettings, Secret, setting
 
@@ -12,6 +13,18 @@ _TLS = frozenset({"off", "starttls", "implicit"})
 
 def _is_port(number: int) -> bool:
     return 0 < number < 65_536
+
+
+def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
+    """Of `host`, `host:port`, `[v6]` or `[v6]:port`. Raises ValueError."""
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or parts.netloc != text or "@" in text:
+        raise ValueError(text)
+    return parts.hostname, default_port if parts.port is None else parts.port
+
+
+def _are_hosts(texts: tuple[str, ...]) -> bool:
+    return bool(texts) and all(_is_port(_host_and_port(text, 1)[1]) for text in texts)
 
 
 def _has_address(text: str) -> bool:
@@ -30,8 +43,12 @@ class Settings:
     chassis: ChassisSettings
     directory_target: str = setting(help="host:port of the directory's internal services")
     conversations_target: str = setting(help="host:port of the internal ones of conversations")
-    smtp_host: str = setting(help="the mail server that takes our mail")
-    smtp_port: int = setting(help="its port", check=_is_port)
+    smtp_host: tuple[str, ...] = setting(
+        help="the mail servers that take our mail, host or host:port; each is asked where those"
+        " before it have no use for us",
+        check=_are_hosts,
+    )
+    smtp_port: int = setting(help="the port of those that name none", check=_is_port)
     smtp_tls: str = setting(
         help="off, starttls or implicit", default="off", check=_TLS.__contains__
     )
@@ -52,6 +69,11 @@ class Settings:
             raise ValueError("SMTP_USERNAME and SMTP_PASSWORD go together")
         if self.smtp_password is not None and self.smtp_tls == "off":
             raise ValueError("SMTP_PASSWORD is not sent in the clear: set SMTP_TLS")
+
+    @property
+    def smtp_addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each mail server, in order."""
+        return [_host_and_port(text, self.smtp_port) for text in self.smtp_host]
 
     @property
     def sender_address(self) -> str:

@@ -451,7 +451,7 @@ async def notifications_world(
                     port=port,
                     sender=SENDER,
                     connect_seconds=0.5,
-                    mail_seconds=0.5,
+                    mail_seconds=1.5,
                 )
             ),
             composer=Composer(

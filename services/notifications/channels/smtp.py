@@ -4,17 +4,14 @@ Between the two the caller commits that it is transmitting. Until the server has
 a failure means that nothing was sent; from then on, silence means that nobody knows.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from enum import StrEnum
+from contextlib import asynccontextmanager
 
-import aiosmtplib
-from aiosmtplib import SMTPException, SMTPRecipientRefused, SMTPResponse
+from aiosmtplib import SMTPException, SMTPResponse
 
 from services.chassis.logs import get_logger
-from services.chassis.settings import Secret
 from services.chassis.telemetry import counter
 from services.notifications.channels.failures import (
     AddressRefused,
@@ -23,12 +20,17 @@ from services.notifications.channels.failures import (
     NoAnswer,
     TryLater,
 )
+from services.notifications.channels.smtp_connections import (
+    Connection,
+    Connections,
+    Envelope,
+    SmtpServer,
+    SmtpTls,
+)
 from services.notifications.domain.mail import wire_address
 
-# Together well within a claim's lease.
-CONNECT_SECONDS = 5.0
-MAIL_SECONDS = 30.0
-_QUIT_SECONDS = 1.0
+__all__ = ["SmtpChannel", "SmtpServer", "SmtpTls", "Transmission"]
+
 _START_INPUT = 354
 _LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 
@@ -37,35 +39,14 @@ TRIES = counter("mail_tries_total", "Mails handed, or nearly handed, to the serv
 log = get_logger()
 
 
-class SmtpTls(StrEnum):
-    OFF = "off"
-    STARTTLS = "starttls"
-    IMPLICIT = "implicit"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SmtpServer:
-    """Where mail is handed over. `sender` is the bare address of the envelope.
-
-    `connect_seconds` bounds each step before the mail itself, `mail_seconds` the answer to it.
-    """
-
-    host: str
-    port: int
-    sender: str
-    username: str | None = None
-    password: Secret | None = None
-    tls: SmtpTls = SmtpTls.OFF
-    connect_seconds: float = CONNECT_SECONDS
-    mail_seconds: float = MAIL_SECONDS
-
-
 class Transmission:
     """A server that has accepted sender and recipient, and waits for the mail."""
 
-    def __init__(self, client: aiosmtplib.SMTP, server: SmtpServer) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, server: SmtpServer, *, until: float) -> None:
+        self._client = connection.client
         self._server = server
+        self._until = until
+        self.taken = False
 
     async def send(self, mail: bytes) -> None:
         """Returns once the server has taken it. Raises TryLater, MailRefused or NoAnswer."""
@@ -77,6 +58,7 @@ class Transmission:
         if ready.code != _START_INPUT:
             raise _refused(ready.code)
         _check(await self._answer_to(data))
+        self.taken = True
         TRIES.labels("sent").inc()
         log.info("mail_sent")
 
@@ -84,62 +66,86 @@ class Transmission:
         protocol = self._client.protocol
         if protocol is None or not protocol.is_connected:
             raise TryLater
+        left = self._until - asyncio.get_running_loop().time()
         protocol.write(data)
         try:
-            return await protocol.read_response(timeout=self._server.mail_seconds)
+            # However long the steps before took: who asks too early never knows.
+            return await protocol.read_response(timeout=max(left, self._server.mail_seconds / 2))
         except (SMTPException, OSError) as error:
             raise NoAnswer from error
 
 
 class SmtpChannel:
-    """A connection a mail: simple, and one mail's trouble is no other's."""
+    """The servers are asked in order, and the next one where one has no use for us before the
+    mail itself; whoever was out of reach a moment ago is asked last."""
 
-    def __init__(self, server: SmtpServer) -> None:
-        self._server = server
+    def __init__(self, *servers: SmtpServer) -> None:
+        self._hosts = [Connections(server) for server in servers]
 
     @asynccontextmanager
-    async def open(self, address: str) -> AsyncIterator[Transmission]:
-        """A server ready for one mail to this address. Raises TryLater or AddressRefused."""
-        client = self._client()
+    async def open(
+        self, address: str, *, return_path: str | None = None
+    ) -> AsyncIterator[Transmission]:
+        """A server ready for one mail to this address. Raises TryLater or AddressRefused.
+
+        What cannot be delivered later comes back to `return_path`, or else to the sender.
+        """
         try:
-            await self._prepare(client, address)
-            yield Transmission(client, self._server)
-            await _say_goodbye(client)
+            async with self._ready(_wire(address), return_path) as transmission:
+                yield transmission
         except ChannelFailure as failure:
             TRIES.labels(failure.outcome.lower()).inc()
             code = getattr(failure.__cause__, "code", None)
             log.warning("mail_not_sent", cause=failure.outcome, code=code)
             raise
-        finally:
-            client.close()
 
-    def _client(self) -> aiosmtplib.SMTP:
-        server = self._server
-        return aiosmtplib.SMTP(
-            hostname=server.host,
-            port=server.port,
-            username=server.username,
-            password=None if server.password is None else server.password.reveal(),
-            local_hostname=server.sender.rpartition("@")[2],
-            timeout=server.connect_seconds,
-            use_tls=server.tls is SmtpTls.IMPLICIT,
-            start_tls=server.tls is SmtpTls.STARTTLS,
-        )
+    async def close(self) -> None:
+        """Ends the connections that wait for a further mail."""
+        for host in self._hosts:
+            host.close()
 
-    async def _prepare(self, client: aiosmtplib.SMTP, address: str) -> None:
-        try:
-            recipient = wire_address(address)
-        except ValueError as error:
-            raise AddressRefused from error
-        try:
-            await client.connect()
-            await client.mail(self._server.sender)
-            await client.rcpt(recipient)
-        except SMTPRecipientRefused as error:
-            raise (AddressRefused if error.code >= 500 else TryLater) from error
-        except (SMTPException, OSError) as error:
-            # Also a refusal of our sender or our password: ops can mend that, the recipient not.
-            raise TryLater from error
+    @asynccontextmanager
+    async def _ready(self, recipient: str, return_path: str | None) -> AsyncIterator[Transmission]:
+        failure, until = TryLater(), None
+        for host in sorted(self._hosts, key=lambda host: host.avoided):
+            server = host.server
+            envelope = Envelope(return_path or server.sender, recipient)
+            async with host:
+                until = until or asyncio.get_running_loop().time() + server.mail_seconds
+                try:
+                    async with asyncio.timeout_at(until - server.mail_seconds / 2):
+                        connection = await host.ready_for(envelope)
+                except TryLater as error:
+                    failure = error
+                    continue
+                except TimeoutError:
+                    continue
+                async with _kept(host, connection, until=until) as transmission:
+                    yield transmission
+                return
+        raise failure
+
+
+@asynccontextmanager
+async def _kept(
+    host: Connections, connection: Connection, *, until: float
+) -> AsyncIterator[Transmission]:
+    """Kept after a mail that was taken; whatever else happened leaves what nobody can rely on."""
+    transmission = Transmission(connection, host.server, until=until)
+    try:
+        yield transmission
+    finally:
+        if transmission.taken:
+            host.keep(connection)
+        else:
+            connection.close()
+
+
+def _wire(address: str) -> str:
+    try:
+        return wire_address(address)
+    except ValueError as error:
+        raise AddressRefused from error
 
 
 def _check(response: SMTPResponse) -> None:
@@ -149,9 +155,3 @@ def _check(response: SMTPResponse) -> None:
 
 def _refused(code: int) -> ChannelFailure:
     return MailRefused() if code >= 500 else TryLater()
-
-
-async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
-    """A courtesy; what was said before counts in any case."""
-    with suppress(SMTPException, OSError):
-        await client.quit(timeout=_QUIT_SECONDS)

@@ -42,6 +42,11 @@ def test_mail_comes_from_the_bare_address():
         ({"MAIL_FROM": "nobody"}, "MAIL_FROM"),
         ({"MAIL_FROM": "Clinic <@clinic.test>"}, "MAIL_FROM"),
         ({"SMTP_PORT": "0"}, "SMTP_PORT"),
+        ({"SMTP_HOST": "a.test:0"}, "SMTP_HOST"),
+        ({"SMTP_HOST": "a.test:70000"}, "SMTP_HOST"),
+        ({"SMTP_HOST": "a.test/b"}, "SMTP_HOST"),
+        ({"SMTP_HOST": "me@a.test"}, "SMTP_HOST"),
+        ({"SMTP_HOST": "::1"}, "SMTP_HOST"),
         ({"SMTP_TLS": "yes"}, "SMTP_TLS"),
         ({"SMTP_USERNAME": "me"}, "SMTP_USERNAME"),
         ({"SMTP_USERNAME": "me", "SMTP_PASSWORD": "hidden"}, "SMTP_TLS"),
@@ -54,6 +59,17 @@ def test_what_is_wrong_is_named_and_secrets_are_not_repeated(changes, named):
 
     assert named in str(raised.value)
     assert "hidden" not in str(raised.value)
+
+
+def test_several_mail_servers_are_named_in_their_order():
+    settings = loaded(SMTP_HOST="a.test, b.test:2525, [::1], [::1]:2525")
+
+    assert settings.smtp_addresses == [
+        ("a.test", 25),
+        ("b.test", 2525),
+        ("::1", 25),
+        ("::1", 2525),
+    ]
 
 
 def test_a_login_goes_over_tls():
