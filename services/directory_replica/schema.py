@@ -43,10 +43,6 @@ create table replica_profiles (
 );
 create index replica_profiles_clinic_id_merged_into_index
     on replica_profiles (clinic_id, merged_into) where merged_into is not null;
-create index replica_staff_underived_index
-    on replica_staff (clinic_id, staff_id) where derived_version <> version;
-create index replica_profiles_underived_index
-    on replica_profiles (clinic_id, profile_id) where derived_version <> version;
 create index replica_staff_unnamed_index
     on replica_staff (clinic_id, staff_id) where wanted and details_held <> details_version;
 create index replica_profiles_unnamed_index

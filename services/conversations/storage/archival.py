@@ -26,21 +26,6 @@ _THREADS = 200
 _PEOPLE = 500
 _REPLICA = {Side.STAFF: "replica_staff", Side.PROFILE: "replica_profiles"}
 
-# Most people have no thread when their state changes, as in an import: done in one statement.
-_SETTLE = {
-    side: text(f"""
-        update {table} as person set derived_version = version
-        where (clinic_id, {side}_id) in (
-            select clinic_id, {side}_id from {table} as p where derived_version <> version
-              and not exists (select 1 from conversations as c
-                              where c.clinic_id = p.clinic_id and c.{side}_id = p.{side}_id)
-            limit {_PEOPLE})
-          and not exists (select 1 from conversations as c
-                          where c.clinic_id = person.clinic_id
-                            and c.{side}_id = person.{side}_id)
-    """)
-    for side, table in _REPLICA.items()
-}
 _UNDERIVED = {
     side: text(f"""
         select clinic_id, {side}_id as id, version from {table}
@@ -102,17 +87,16 @@ class Archival:
         self._committed = committed
 
     async def underived(self) -> Sequence[Underived]:
-        """Whose threads to look at now; those without any are settled on the way."""
+        """Whose threads to look at now."""
 
         async def work(connection: AsyncConnection) -> Sequence[Underived]:
             found = []
             for side in Side:
-                await connection.execute(_SETTLE[side])
                 rows = await connection.execute(_UNDERIVED[side])
                 found += [Underived(side, row.clinic_id, row.id, row.version) for row in rows]
             return found
 
-        return await self._worker.connect(work, deadline=10)
+        return await self._worker.connect(work)
 
     async def derive(self, person: Underived, *, after: UUID | None) -> UUID | None:
         """Look at the next 200 threads of a person; the last one's id, or None at the end.

@@ -82,6 +82,16 @@ async def test_a_merge_archives_and_an_unmerge_gives_back_an_equal_dump(
     assert await dump(world, id) == before
 
 
+async def test_whoever_has_no_thread_keeps_nobody_waiting(world, archival):
+    await until_derived(archival)
+    doctor, patient = await world.staff(), await world.profile()
+
+    await world.merge(patient, await world.profile())
+    await world.deactivate(doctor)
+
+    assert await archival.underived() == []
+
+
 async def test_each_cause_is_told_once_and_kept_in_the_history(world, worker, archival, thread):
     doctor, patient, id = thread
     await world.merge(patient, await world.profile())

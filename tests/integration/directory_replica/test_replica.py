@@ -150,6 +150,13 @@ async def test_what_was_derived_and_fetched_is_kept_until_a_later_life_of_the_di
 ):
     profile = a_profile(clinic_id)
     await replica.apply([profile])
+    with psycopg.connect(replica_databases.superuser) as connection:
+        connection.execute(
+            "insert into conversations"
+            " (clinic_id, id, staff_id, profile_id, created_at, last_activity_at)"
+            " values (%s, %s, %s, %s, now(), now())",
+            [clinic_id, uuid4(), uuid4(), profile.profile_id],
+        )
 
     def derived(change=""):
         with psycopg.connect(replica_databases.superuser) as connection:

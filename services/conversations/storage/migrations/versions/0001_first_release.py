@@ -1,5 +1,7 @@
 """Threads, messages, receipts, archival history, names to search by; outbox, inbox and replica."""
 
+from alembic import op
+
 from services.chassis.schema import (
     create_chassis_tables,
     drop_chassis_tables,
@@ -90,13 +92,35 @@ create table search_terms (
     primary key (clinic_id, term, person_id)
 );
 create index search_terms_clinic_id_person_id_index on search_terms (clinic_id, person_id);
+create index replica_staff_underived_index
+    on replica_staff (clinic_id, staff_id) where derived_version <> version;
+create index replica_profiles_underived_index
+    on replica_profiles (clinic_id, profile_id) where derived_version <> version;
 """
+
+# A state of somebody without threads has no consequences to draw, and most people of an import have
+# none. Whoever starts a thread later reads the state that he starts it on, behind the fence.
+_SETTLE = """
+create function settle_{side}() returns trigger language plpgsql as $$
+begin
+    if not exists (select from conversations as c
+                   where c.clinic_id = new.clinic_id and c.{side}_id = new.{side}_id) then
+        new.derived_version := new.version;
+    end if;
+    return new;
+end $$;
+create trigger settle before insert or update of version on {table}
+    for each row execute function settle_{side}()
+"""
+_SETTLED = {"staff": "replica_staff", "profile": "replica_profiles"}
 
 
 def upgrade() -> None:
     create_chassis_tables(_SERVICE)
     create_replica_tables(_SERVICE)
     execute_all(_TABLES)
+    for side, table in _SETTLED.items():
+        op.execute(_SETTLE.format(side=side, table=table))
     protect(
         _SERVICE,
         "conversations",
@@ -111,6 +135,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    drop_tables(_TABLES)
     drop_replica_tables()
+    for side in _SETTLED:
+        op.execute(f"drop function settle_{side}()")
+    drop_tables(_TABLES)
     drop_chassis_tables()
