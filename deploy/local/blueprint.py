@@ -12,6 +12,9 @@ from deploy.local.postgres import Cluster
 from deploy.local.process import Part
 from deploy.local.state import State
 
+# What a further process of a service does not listen on.
+_OF_ONE_PROCESS = ("UNSUBSCRIBE_LISTEN",)
+
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
@@ -59,6 +62,8 @@ class Blueprint:
             yield "nats"
         for service in self.services:
             yield from ports_of(service)
+        if "notifications" in self.services:
+            yield "notifications-unsubscribe"
 
     def postgres(self) -> Part:
         return postgres.part(self.cluster, self.state.logs / "postgres.log")
@@ -80,6 +85,7 @@ class Blueprint:
             zip(("LISTEN", "INTERNAL_LISTEN", "HTTP_LISTEN"), ports_of(name), strict=True)
         )
         own = {f"{service.upper()}_{key}": self.ports.address(port) for key, port in listen.items()}
+        own |= {f"{service.upper()}_{key}": "" for key in _OF_ONE_PROCESS}
         told = {**self.environment(service), **own}
         port = self.ports[f"{name}-http"]
         part = parts.service(service, state=self.state, port=port, environment=told)

@@ -77,7 +77,8 @@ def _own(service: str, keys: Path, ports: Ports) -> dict[str, str]:
         "SMTP_HOST": HOST,
         "SMTP_PORT": str(ports["mailbox-smtp"]),
         "MAIL_FROM": "Clinic messages <messages@clinic.localhost>",
-        "PUBLIC_URL": f"http://{ports.address('notifications-http')}",
+        "UNSUBSCRIBE_LISTEN": ports.address("notifications-unsubscribe"),
+        "PUBLIC_URL": f"http://{ports.address('notifications-unsubscribe')}",
     }
     # Without the six minutes that an export of production stays behind, one can see it at work.
     files = {"DIRECTORY": str(keys.parent / "exports"), "CUTOFF": "0"}

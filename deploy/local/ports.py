@@ -13,6 +13,7 @@ DEFAULTS: Mapping[str, int] = {
     **{service: 50051 + place for place, service in enumerate(SERVICES)},
     **{f"{service}-internal": 50151 + place for place, service in enumerate(SERVICES)},
     **{f"{service}-http": 50251 + place for place, service in enumerate(SERVICES)},
+    "notifications-unsubscribe": 50353,
     "mailbox": 8025,
     "mailbox-smtp": 8026,
     "postgres": 50061,

@@ -1,4 +1,5 @@
-"""A tiny HTTP/1.1 server for what is not gRPC: metrics, probes, and a route or two of a service.
+"""A tiny HTTP/1.1 server for what is not gRPC: metrics and probes; what the world reaches, on a
+listener of its own.
 
 One request a connection, everything bounded; no body is ever logged.
 """

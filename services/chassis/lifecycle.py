@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from services.chassis import http
 from services.chassis.interceptors.authentication import Verifier
@@ -40,12 +41,21 @@ Close = Callable[[], Awaitable[None]]
 log = get_logger()
 
 
+class Door(Protocol):
+    """A listener of a service's own; `start` raises RefusedToStart."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """Everything that one process runs.
 
     `tasks` run for ever, from the moment the service is ready; one that fails is logged and
-    started again. `ready` says what has to be there first. `close` runs in order, last of all.
+    started again. `ready` says what has to be there first. `doors` are what it listens on beside
+    gRPC, metrics and probes. `close` runs in order, last of all.
     `draining` is set when the process begins to stop: streams should then tell their clients to
     reconnect, and end.
     """
@@ -58,7 +68,7 @@ class Service:
     tasks: Mapping[str, Task] = field(default_factory=dict)
     ready: Mapping[str, Check] = field(default_factory=dict)
     close: Sequence[Close] = ()
-    routes: http.Routes = field(default_factory=dict)
+    doors: Sequence[Door] = ()
     on_denied: OnDenied | None = None
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -155,6 +165,9 @@ class Process:
         ending.push_async_callback(self.http.stop)
         ending.push_async_callback(_cancelled, self._tasks)
         await self.http.start()
+        for door in self._service.doors:
+            ending.push_async_callback(door.stop)
+            await door.start()
         for server in (self.public, self.internal):
             ending.push_async_callback(server.server.stop, None)
             await server.start()
@@ -225,7 +238,6 @@ class Process:
             ("GET", "/metrics"): _metrics,
             ("GET", "/livez"): _alive,
             ("GET", "/readyz"): self._readiness,
-            **self._service.routes,
         }
 
     async def _readiness(self, _request: http.Request) -> http.Response:

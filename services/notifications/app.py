@@ -16,8 +16,9 @@ from services.chassis.backbone import Backbone
 from services.chassis.client import Peer, open_channel
 from services.chassis.clock import system_clock
 from services.chassis.events_client import EventsClient
+from services.chassis.http import HttpServer
 from services.chassis.inbox import Intake, start_at_oldest
-from services.chassis.lifecycle import Service, Task
+from services.chassis.lifecycle import Door, Service, Task
 from services.chassis.operations import OperationsServicer
 from services.chassis.outbox import Signal
 from services.chassis.paging import PageTokens
@@ -85,8 +86,16 @@ async def compose() -> Service:
             *(channel.close for channel in channels.values()),
             *backbone.close,
         ],
-        routes=UnsubscribeDoor(tokens, directory).routes(),
+        doors=own_doors(settings, directory=directory, tokens=tokens),
     )
+
+
+def own_doors(settings: Settings, *, directory: Directory, tokens: UnsubscribeTokens) -> list[Door]:
+    """What strangers reach, each on a listener of its own."""
+    if settings.unsubscribe_listen is None:
+        return []
+    routes = UnsubscribeDoor(tokens, directory).routes()
+    return [HttpServer(settings.unsubscribe_listen, routes)]
 
 
 def public_services(storage: Storage, page_tokens: PageTokens) -> list[Registration]:

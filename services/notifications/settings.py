@@ -57,6 +57,11 @@ class Settings:
     mail_from: str = setting(
         help="the address that mail comes from; its name is the clinic's", check=_has_address
     )
+    unsubscribe_listen: str | None = setting(
+        help="host:port of /unsubscribe, all that a gateway may show to the world; not served"
+        " without it",
+        default=None,
+    )
     public_url: str | None = setting(
         help="where mail readers reach /unsubscribe of this service; without it staff mail"
         " offers no one-click unsubscribe",

@@ -22,6 +22,7 @@ from joserfc.jwk import OKPKey
 from clinic.conversations.v1 import conversations_events_pb2 as facts
 from clinic.conversations.v1 import message_pb2
 from clinic.directory.v1 import directory_internal_service_pb2 as directory_pb
+from clinic.directory.v1 import staff_member_pb2
 from clinic.directory.v1.directory_internal_service_pb2_grpc import (
     DirectoryInternalServiceServicer,
     add_DirectoryInternalServiceServicer_to_server,
@@ -94,7 +95,8 @@ class Details(DirectoryInternalServiceServicer):
 
     def __init__(self) -> None:
         self.addresses: dict[str, str] = {}
-        self.cleared: list[tuple[str, str]] = []
+        self.cleared: list[directory_pb.ClearNotificationPreferenceRequest] = []
+        self.ticked_since = False
         self.sender_name = "Harbour Clinic"
         self.portal = PORTAL
         self.reachable = True
@@ -122,8 +124,10 @@ class Details(DirectoryInternalServiceServicer):
         self, request: directory_pb.ClearNotificationPreferenceRequest, context: Any
     ) -> directory_pb.ClearNotificationPreferenceResponse:
         self._check_reachable()
-        self.cleared.append((request.staff_id, request.request_id))
-        return directory_pb.ClearNotificationPreferenceResponse()
+        self.cleared.append(request)
+        return directory_pb.ClearNotificationPreferenceResponse(
+            staff_member=staff_member_pb2.StaffMember(mail_opted_in=self.ticked_since)
+        )
 
     def _check_reachable(self) -> None:
         if not self.reachable:

@@ -10,7 +10,13 @@ from services.chassis.identity import Caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import Cursor, page_size
 from services.directory.api import pages
-from services.directory.api.fields import member_of, paths_of, request_id_of, to_timedelta
+from services.directory.api.fields import (
+    member_of,
+    paths_of,
+    request_id_of,
+    to_moment,
+    to_timedelta,
+)
 from services.directory.domain.clinic import SettingsChanges
 from services.directory.domain.profile import ProfileChanges
 from services.directory.domain.staff_member import StaffChanges
@@ -21,6 +27,7 @@ from services.directory.storage.events import (
     PROFILE_KINDS,
     STAFF_KINDS,
 )
+from services.directory.usecases.clear_notification_preference import ClearNotificationPreference
 from services.directory.usecases.create_clinic import CreateClinic, for_new_clinic
 from services.directory.usecases.create_profile import CreateProfile
 from services.directory.usecases.create_staff_member import CreateStaffMember
@@ -121,6 +128,20 @@ def to_update_staff_member(
         staff_id=parse_id(request.staff_id, field="staff_id"),
         changes=_staff_changes(request.staff_member, paths),
         etag=request.etag,
+        request_id=request_id_of(request.request_id),
+    )
+
+
+def to_clear_notification_preference(
+    request: internal.ClearNotificationPreferenceRequest, caller: Caller
+) -> ClearNotificationPreference:
+    mail_time = None
+    if request.HasField("mail_time"):
+        mail_time = to_moment(request.mail_time, field="mail_time")
+    return ClearNotificationPreference(
+        caller=caller,
+        staff_id=parse_id(request.staff_id, field="staff_id"),
+        mail_time=mail_time,
         request_id=request_id_of(request.request_id),
     )
 

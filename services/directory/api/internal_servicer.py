@@ -13,12 +13,10 @@ from services.chassis.identity import current_caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import PageTokens, page_size
 from services.directory.api import convert, import_parts, pages, resources
-from services.directory.api.fields import request_id_of
 from services.directory.storage.events import to_message
 from services.directory.storage.unit_of_work import Storage
 from services.directory.usecases.batch_get_details import BatchGetDetails, batch_get_details
 from services.directory.usecases.clear_notification_preference import (
-    ClearNotificationPreference,
     clear_notification_preference,
 )
 from services.directory.usecases.confirm import Peers, confirmed
@@ -110,11 +108,7 @@ class DirectoryInternalServicer(DirectoryInternalServiceServicer):
     async def ClearNotificationPreference(
         self, request: pb.ClearNotificationPreferenceRequest, context: Context
     ) -> pb.ClearNotificationPreferenceResponse:
-        command = ClearNotificationPreference(
-            caller=current_caller(),
-            staff_id=parse_id(request.staff_id, field="staff_id"),
-            request_id=request_id_of(request.request_id),
-        )
+        command = convert.to_clear_notification_preference(request, current_caller())
         done = await confirmed(
             clear_notification_preference, command, storage=self._storage, peers=self._peers
         )

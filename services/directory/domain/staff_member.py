@@ -172,7 +172,11 @@ def opted_in(member: StaffMember, *, now: datetime) -> StaffMember:
     return member if member.mail_opted_in_at else replace(member, mail_opted_in_at=now)
 
 
-def opted_out(member: StaffMember) -> StaffMember:
+def opted_out(member: StaffMember, *, of_mail_at: datetime | None = None) -> StaffMember:
+    """Unticked. A mail of that time unticks only what made it: what was ticked since stays."""
+    ticked_at = member.mail_opted_in_at
+    if ticked_at is not None and of_mail_at is not None and ticked_at > of_mail_at:
+        return member
     return replace(member, mail_opted_in_at=None)
 
 

@@ -27,6 +27,8 @@ _QUESTION = """<p>Stop e-mails about new messages?</p>
 <form method="post" action="?token={token}"><button>Stop e-mails</button></form>"""
 _DONE = """<p>You will get no more e-mails about new messages.</p>
 <p>You can ask for them again in your profile.</p>"""
+_TICKED_SINCE = """<p>You have asked for these e-mails again since this one was sent.</p>
+<p>To stop them, use the link in a newer e-mail, or your profile.</p>"""
 _INVALID = "<p>This link is not valid.</p>"
 _LATER = "<p>This did not work. Please try again in a few minutes.</p>"
 
@@ -51,14 +53,19 @@ class UnsubscribeDoor:
 
     async def _unsubscribe(self, request: Request) -> Response:
         try:
-            clinic_id, staff_id, dispatch_id = self._tokens.open(_token_of(request))
-            command = Unsubscribe(clinic_id=clinic_id, staff_id=staff_id, dispatch_id=dispatch_id)
-            await unsubscribe(command, directory=self._directory)
+            mail = self._tokens.open(_token_of(request))
+            command = Unsubscribe(
+                clinic_id=mail.clinic_id,
+                staff_id=mail.staff_id,
+                dispatch_id=mail.dispatch_id,
+                latest_at=mail.latest_at,
+            )
+            unticked = await unsubscribe(command, directory=self._directory)
         except (TokenInvalid, NotFound):
             return _page(400, _INVALID)
         except Unavailable:
             return _page(503, _LATER)
-        return _page(200, _DONE)
+        return _page(200, _DONE if unticked else _TICKED_SINCE)
 
 
 def _token_of(request: Request) -> str:

@@ -1,5 +1,6 @@
 """The directory: who a mail is for, and whose preference an unsubscribe unticks."""
 
+from datetime import datetime
 from uuid import UUID
 
 import grpc
@@ -36,10 +37,14 @@ class Directory:
         )
 
     async def clear_mail_preference(
-        self, clinic_id: UUID, staff_id: UUID, *, request_id: UUID
-    ) -> None:
-        """Untick a staff member's wish for mail; never ticks it."""
+        self, clinic_id: UUID, staff_id: UUID, *, ticked_until: datetime, request_id: UUID
+    ) -> bool:
+        """Untick a staff member's wish for mail, unless it is of later; never ticks it. Whether
+        it is unticked now."""
         request = pb.ClearNotificationPreferenceRequest(
-            staff_id=str(staff_id), request_id=str(request_id)
+            staff_id=str(staff_id), mail_time=ticked_until, request_id=str(request_id)
         )
-        await self._peer.call(self._stub.ClearNotificationPreference, request, clinic_id=clinic_id)
+        response = await self._peer.call(
+            self._stub.ClearNotificationPreference, request, clinic_id=clinic_id
+        )
+        return not response.staff_member.mail_opted_in

@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from services.messaging_rule import Side
@@ -25,13 +26,14 @@ class Addressee:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
     """What the ledger says about one mail. `conversation_id` is None where the messages are in
-    more than one."""
+    more than one; `latest_at` is when the last of them was sent."""
 
     dispatch_id: UUID
     clinic_id: UUID
     recipient: Recipient
     count: int
     conversation_id: UUID | None
+    latest_at: datetime
 
     @property
     def is_for_staff(self) -> bool:

@@ -42,4 +42,5 @@ async def begin_transmission(tx: Transaction, command: BeginTransmission) -> Con
         recipient=claim.recipient,
         count=len(wanted),
         conversation_id=threads.pop() if len(threads) == 1 else None,
+        latest_at=max(delivery.message.sent_at for delivery in wanted),
     )

@@ -1,6 +1,7 @@
 """A staff member clicked unsubscribe in a mail: it counts as the person (R23)."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from services.notifications.clients.directory import Directory
@@ -8,16 +9,20 @@ from services.notifications.clients.directory import Directory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsubscribe:
-    """`dispatch_id` is of the mail that was clicked in: a second click of the same mail does not
-    undo what its reader ticked again in between."""
+    """`dispatch_id` is of the mail that was clicked in, `latest_at` of the last message that it
+    tells of: however old the mail, it does not undo what its reader ticked again since."""
 
     clinic_id: UUID
     staff_id: UUID
     dispatch_id: UUID
+    latest_at: datetime
 
 
-async def unsubscribe(command: Unsubscribe, *, directory: Directory) -> None:
-    """Untick the preference, in the directory, which owns it."""
-    await directory.clear_mail_preference(
-        command.clinic_id, command.staff_id, request_id=command.dispatch_id
+async def unsubscribe(command: Unsubscribe, *, directory: Directory) -> bool:
+    """Untick the preference, in the directory, which owns it; false where it was ticked anew."""
+    return await directory.clear_mail_preference(
+        command.clinic_id,
+        command.staff_id,
+        ticked_until=command.latest_at,
+        request_id=command.dispatch_id,
     )

@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.clock import system_clock
-from services.chassis.http import Request, as_json
+from services.chassis.http import HttpServer, Request, as_json
 from services.chassis.lifecycle import Process
 from services.chassis.telemetry import TASK_RESTARTS
 from tests.support.eventually import eventually
@@ -54,7 +54,11 @@ async def _listening(process: Process) -> bool:
 
 async def get(process: Process, path: str) -> tuple[int, str]:
     assert process.http is not None
-    reader, writer = await asyncio.open_connection("127.0.0.1", process.http.port)
+    return await ask(process.http.port, path)
+
+
+async def ask(port: int, path: str) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\n\r\n".encode())
     head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
@@ -139,14 +143,20 @@ async def test_what_is_lost_later_is_told_and_does_not_take_the_process_down(key
         assert await health(process) == (SERVING, SERVING)
 
 
-async def test_metrics_and_own_routes_are_served(keys, tmp_path):
+async def test_metrics_are_served_and_a_door_of_the_service_shows_nothing_else(keys, tmp_path):
     async def own(request: Request):
         return as_json(200, "own")
 
-    async with running(tmp_path, routes={("GET", "/own"): own}) as process:
+    door = HttpServer("127.0.0.1:0", {("GET", "/own"): own})
+    async with running(tmp_path, doors=[door]) as process:
         assert "clinic_rpc_handled_total" in (await get(process, "/metrics"))[1]
-        assert await get(process, "/own") == (200, '"own"')
-        assert (await get(process, "/other"))[0] == 404
+        assert (await get(process, "/own"))[0] == 404
+        port = door.port
+        assert await ask(port, "/own") == (200, '"own"')
+        assert (await ask(port, "/metrics"))[0] == 404
+
+    with pytest.raises(OSError):
+        await ask(port, "/own")
 
 
 async def test_a_task_that_fails_or_ends_is_started_again(keys, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import asyncio
 from uuid import uuid4
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from clinic.directory.v1 import session_pb2
 from tests.support.directory_world import FULL, LIMITED, STANDARD
@@ -119,6 +120,27 @@ async def test_an_unsubscribe_unticks_and_its_late_repeat_does_not_undo_a_later_
 
     assert not cleared.staff_member.mail_opted_in
     assert repeat.staff_member.mail_opted_in
+
+
+async def test_the_unsubscribe_of_an_old_mail_does_not_undo_a_later_tick(world, owner):
+    tick = {"staff_id": owner.id, "mail_opted_in": True}
+    clear = {"clinic_id": owner.clinic_id, "staff_id": owner.id}
+    await owner.call("UpdateNotificationPreference", **tick)
+    ticked_at = (await world.state(owner.clinic_id, staff_id=owner.id)).mail_opt_in_time
+    before = Timestamp(seconds=ticked_at.seconds - 1)
+
+    old, of_now = [
+        await world.machine(
+            "ClearNotificationPreference",
+            name="service:notifications",
+            mail_time=mail_time,
+            **clear,
+        )
+        for mail_time in (before, ticked_at)
+    ]
+
+    assert old.staff_member.mail_opted_in
+    assert not of_now.staff_member.mail_opted_in
 
 
 async def test_who_leaves_is_signed_out_and_conversations_knows_it(world, owner):

@@ -21,6 +21,8 @@ from services.notifications.domain.mail import Contents
 from tests.support.grpc_world import failure, reason
 from tests.support.notifications_world import LONG
 
+LATEST = datetime(2026, 3, 2, 11, 59, 3, 123456, tzinfo=UTC)
+
 
 @pytest.fixture
 async def listed(world):
@@ -198,6 +200,7 @@ async def door(world):
         recipient=Recipient(Side.STAFF, staff),
         count=1,
         conversation_id=None,
+        latest_at=LATEST,
     )
     world.details.cleared.clear()
     routes = UnsubscribeDoor(world.tokens, world.works.directory).routes()
@@ -214,8 +217,22 @@ async def test_one_click_unticks_the_preference(world, door):
     response = await call("POST", token)
 
     assert response.status == 200
-    cleared = (str(contents.recipient.id), str(contents.dispatch_id))
-    assert world.details.cleared == [cleared]
+    (cleared,) = world.details.cleared
+    assert cleared.staff_id == str(contents.recipient.id)
+    assert cleared.request_id == str(contents.dispatch_id)
+    assert cleared.mail_time.ToDatetime(UTC) == LATEST
+
+
+async def test_a_click_that_came_too_late_says_that_mail_was_asked_for_again(
+    world, door, monkeypatch
+):
+    call, _, token = door
+    monkeypatch.setattr(world.details, "ticked_since", True)
+
+    response = await call("POST", token)
+
+    assert response.status == 200
+    assert b"asked for these e-mails again" in response.body
 
 
 async def test_following_the_link_changes_nothing(world, door):
@@ -252,14 +269,15 @@ async def test_unsubscribing_asks_to_try_again_while_the_directory_is_gone(world
 
 async def test_the_link_of_a_staff_mail_is_a_token_of_that_mail(world):
     thread = await world.thread()
-    await thread.send(Side.PROFILE)
+    sent = await thread.send(Side.PROFILE)
     await world.dispatch_due()
 
     (mail,) = world.mails(thread.staff_id)
     url = urlsplit(str(mail.message["List-Unsubscribe"]).strip("<>"))
-    clinic_id, staff_id, _ = world.tokens.open(url.query.removeprefix("token="))
+    of = world.tokens.open(url.query.removeprefix("token="))
 
-    assert (clinic_id, staff_id) == (world.clinic_id, thread.staff_id)
+    assert (of.clinic_id, of.staff_id) == (world.clinic_id, thread.staff_id)
+    assert of.latest_at == sent.at
 
 
 def a_profile_state(world, profile_id, **changes):

@@ -9,12 +9,13 @@ import pytest
 
 from services.messaging_rule import Side
 from services.notifications.channels.rendering import Composer
-from services.notifications.channels.unsubscribe import TokenInvalid, UnsubscribeTokens
+from services.notifications.channels.unsubscribe import StaffMail, TokenInvalid, UnsubscribeTokens
 from services.notifications.domain.delivery import Recipient
 from services.notifications.domain.mail import SUBJECT, Addressee, Contents, one_line
 
 TOKENS = UnsubscribeTokens(bytes(32))
 PROFILE = UUID("00000000-0000-7000-8000-000000000001")
+LATEST = datetime(2026, 3, 2, 11, 59, 3, 123456, tzinfo=UTC)
 THREAD = UUID("00000000-0000-7000-8000-000000000002")
 
 
@@ -25,6 +26,7 @@ def contents(side=Side.PROFILE, *, count=1, conversation_id=THREAD):
         recipient=Recipient(side, PROFILE),
         count=count,
         conversation_id=conversation_id,
+        latest_at=LATEST,
     )
 
 
@@ -144,7 +146,12 @@ def test_staff_mail_carries_one_click_unsubscribe_as_it_stands():
     assert url.startswith("https://notify.test/unsubscribe?token=")
     assert read(raw)["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     token = url.partition("token=")[2]
-    assert TOKENS.open(token) == (what.clinic_id, PROFILE, what.dispatch_id)
+    assert TOKENS.open(token) == StaffMail(
+        clinic_id=what.clinic_id,
+        staff_id=PROFILE,
+        dispatch_id=what.dispatch_id,
+        latest_at=LATEST,
+    )
 
 
 def test_patients_have_nothing_to_unsubscribe_from():
