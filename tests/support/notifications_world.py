@@ -6,6 +6,7 @@ asked for over a real channel. Time passes where a test says so.
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -346,12 +347,22 @@ class NotificationsWorld:
 
     def has_device(self, id: UUID, profile_id: UUID, *, age: timedelta) -> None:
         """As a registration would leave it."""
+        print = secrets.token_bytes(32)
         self._execute(
-            "insert into devices (clinic_id, id, profile_id, platform, registered_at)"
-            " values (%(clinic)s, %(id)s, %(profile)s, 'FCM', now() - %(age)s)",
+            "insert into devices (clinic_id, id, profile_id, session_id, platform, registered_at,"
+            " token_print, sealed_token)"
+            " values (%(clinic)s, %(id)s, %(profile)s, %(session)s, 'FCM', now() - %(age)s,"
+            " %(print)s, '')",
             id=id,
             profile=profile_id,
+            session=uuid4(),
             age=age,
+            print=print,
+        )
+        self._execute(
+            "insert into push_tokens (token_print, device_id) values (%(print)s, %(id)s)",
+            print=print,
+            id=id,
         )
 
     def rows(self, sent: Sent | None = None) -> list[Any]:

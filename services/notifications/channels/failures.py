@@ -4,9 +4,12 @@ ChannelFailure
 ├── TryLater         not taken, and it may be another time
 ├── AddressRefused   the address will not work another time either
 ├── MailRefused      this mail will not be taken another time either
+├── PushRefused      this push will not be taken another time either
+├── DeviceGone       there is no such device any more
 └── NoAnswer         the provider had all of it and did not say; never sent again
 """
 
+from datetime import datetime
 from typing import ClassVar
 
 from services.notifications.domain.delivery import Outcome
@@ -17,7 +20,13 @@ class ChannelFailure(Exception):
 
 
 class TryLater(ChannelFailure):
+    """`not_before` is when the provider wants to hear of it again, where it said so."""
+
     outcome = Outcome.TRY_LATER
+
+    def __init__(self, *, not_before: datetime | None = None) -> None:
+        super().__init__()
+        self.not_before = not_before
 
 
 class AddressRefused(ChannelFailure):
@@ -26,6 +35,14 @@ class AddressRefused(ChannelFailure):
 
 class MailRefused(ChannelFailure):
     outcome = Outcome.MAIL_REFUSED
+
+
+class PushRefused(ChannelFailure):
+    outcome = Outcome.MAIL_REFUSED
+
+
+class DeviceGone(ChannelFailure):
+    outcome = Outcome.NO_DEVICE
 
 
 class NoAnswer(ChannelFailure):
