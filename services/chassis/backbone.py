@@ -13,7 +13,7 @@ from services.chassis.database import Database
 from services.chassis.dead_letters import DeadLetter
 from services.chassis.errors import Unavailable
 from services.chassis.identity import Caller
-from services.chassis.inbox import Intake, ListEvents, StartAgain, Sweep, take_from_bus
+from services.chassis.inbox import Intake, take_from_bus
 from services.chassis.interceptors.authentication import Verifier
 from services.chassis.lifecycle import Check, Close, Task
 from services.chassis.limits import TokenBucket
@@ -21,6 +21,7 @@ from services.chassis.outbox import Sequencer
 from services.chassis.relay import Refused, Relay
 from services.chassis.schema import current_revision, newest_revision
 from services.chassis.settings import ChassisSettings
+from services.chassis.sweep import ListEvents, StartAgain, Sweep
 
 _WORKER_CONNECTIONS = 4
 

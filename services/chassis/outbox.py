@@ -28,7 +28,10 @@ _PASS_ROWS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
-    """An event as the change that made it knows it; `kind` is `state` or `fact`."""
+    """An event as the change that made it knows it; `kind` is `state` or `fact`.
+
+    `trace` is for work on many things at once: whose trace it belongs to, else the task's own.
+    """
 
     clinic_id: UUID
     kind: str
@@ -39,6 +42,7 @@ class NewEvent:
     payload: bytes
     staff_id: UUID | None = None
     profile_id: UUID | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +127,7 @@ def _row(event: NewEvent, trace: str) -> dict[str, object]:
         "staff_id": event.staff_id,
         "profile_id": event.profile_id,
         "payload": event.payload,
-        "trace": trace,
+        "trace": event.trace or trace,
     }
 
 

@@ -17,13 +17,14 @@ from services.chassis.client import Peer, open_channel
 from services.chassis.clock import system_clock
 from services.chassis.events_client import EventsClient
 from services.chassis.http import HttpServer
-from services.chassis.inbox import Intake, start_at_oldest
+from services.chassis.inbox import Intake
 from services.chassis.lifecycle import Door, Service, Task
 from services.chassis.operations import OperationsServicer
 from services.chassis.outbox import Signal
 from services.chassis.paging import PageTokens
 from services.chassis.server import Registration, registration
 from services.chassis.settings import load
+from services.chassis.sweep import start_at_oldest
 from services.directory_replica.directory import DirectoryClient
 from services.directory_replica.feed import apply_messages, feed_replica
 from services.directory_replica.replica import Replica
@@ -42,6 +43,7 @@ from services.notifications.settings import PREFIX, Settings
 from services.notifications.storage.due import Due
 from services.notifications.storage.unit_of_work import CONSUMER, Storage
 from services.notifications.usecases.dispatch_mail import MailWorks, dispatch_mail
+from services.notifications.usecases.rounds import rounds_of
 
 NAME = "notifications"
 
@@ -78,7 +80,7 @@ async def compose() -> Service:
         verifier=backbone.verifier(),
         public=public_services(storage, page_tokens),
         internal=internal_services(backbone, storage, page_tokens, replica),
-        tasks=backbone.tasks | mail_tasks(backbone, works, applied=applied, due=due),
+        tasks=backbone.tasks | mail_tasks(backbone, storage, works, applied=applied, due=due),
         ready=backbone.ready,
         on_denied=backbone.note_denial,
         close=[
@@ -145,7 +147,7 @@ def mail_works(
         for host, port in settings.smtp_addresses
     ]
     return MailWorks(
-        storage=storage,
+        rounds=rounds_of(storage),
         directory=directory,
         channel=SmtpChannel(*servers),
         composer=Composer(
@@ -156,12 +158,12 @@ def mail_works(
 
 
 def mail_tasks(
-    backbone: Backbone, works: MailWorks, *, applied: Signal, due: Signal
+    backbone: Backbone, storage: Storage, works: MailWorks, *, applied: Signal, due: Signal
 ) -> dict[str, Task]:
     """What this service does of its own accord, for ever."""
     waiting = Due(backbone.worker)
     due_mail = DueMail(waiting, partial(dispatch_mail, works=works), wake=due)
     return {
         "due mail": due_mail.run,
-        "consequences": lambda: draw_consequences(waiting, works.storage, applied=applied),
+        "consequences": lambda: draw_consequences(waiting, storage, applied=applied),
     }

@@ -96,7 +96,8 @@ class SmtpChannel:
         except ChannelFailure as failure:
             TRIES.labels(failure.outcome.lower()).inc()
             code = getattr(failure.__cause__, "code", None)
-            log.warning("mail_not_sent", cause=failure.outcome, code=code)
+            error = type(failure.__cause__).__name__
+            log.warning("mail_not_sent", cause=failure.outcome, code=code, error=error)
             raise
 
     async def close(self) -> None:

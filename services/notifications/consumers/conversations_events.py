@@ -1,105 +1,140 @@
-"""The facts of conversations, one function a type. They commute: a delete may come before its
-send, and each is claimed in the transaction of its effect."""
+"""The facts of conversations, a batch at a time. They commute: a delete may come before its send,
+and each is claimed in the transaction of its effect."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 from clinic.conversations.v1 import conversations_events_pb2 as events
 from clinic.conversations.v1 import message_pb2
-from services.chassis.inbox import Malformed
+from services.chassis.inbox import Malformed, NotAllHandled
 from services.chassis.outbox import Event
 from services.chassis.telemetry import continue_trace
 from services.chassis.wire import UNREADABLE, to_time
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import Recipient
+from services.notifications.domain.fact import (
+    ConversationRead,
+    Fact,
+    MessageDeleted,
+    MessageSent,
+)
 from services.notifications.domain.message import Message
+from services.notifications.storage.people import NotHeld
 from services.notifications.storage.unit_of_work import Storage
-from services.notifications.usecases.cancel_deleted import CancelDeleted, cancel_deleted
-from services.notifications.usecases.cancel_read import CancelRead, cancel_read
-from services.notifications.usecases.decide_delivery import DecideDelivery, decide_delivery
+from services.notifications.usecases.take_facts import take_facts
 
 _SIDES = {message_pb2.SIDE_STAFF: Side.STAFF, message_pb2.SIDE_PROFILE: Side.PROFILE}
 
-OnFact = Callable[[Event, Storage], Awaitable[None]]
-Fact = events.MessageSent | events.MessageDeleted | events.ConversationRead
-C = TypeVar("C")
-
-
-async def on_message_sent(event: Event, storage: Storage) -> None:
-    await storage.act(decide_delivery, _read(event, _to_decide_delivery))
-
-
-async def on_message_deleted(event: Event, storage: Storage) -> None:
-    await storage.act(cancel_deleted, _read(event, _to_cancel_deleted))
-
-
-async def on_conversation_read(event: Event, storage: Storage) -> None:
-    await storage.act(cancel_read, _read(event, _to_cancel_read))
-
-
-_ON_FACT: dict[str, OnFact] = {
-    "message_sent": on_message_sent,
-    "message_deleted": on_message_deleted,
-    "conversation_read": on_conversation_read,
-}
+_Payload = events.MessageSent | events.MessageDeleted | events.ConversationRead
 
 
 def handler(storage: Storage) -> Callable[[Sequence[Event]], Awaitable[None]]:
     """What the intake hands batches to. Types that nobody is told of are passed over."""
 
     async def handle(batch: Sequence[Event]) -> None:
-        for event in batch:
-            if on_fact := _ON_FACT.get(event.type):
-                continue_trace(event.trace)
-                await on_fact(event, storage)
+        facts, failures = _read(batch)
+        failures |= await _take(facts, storage)
+        if failures:
+            raise NotAllHandled(failures)
 
     return handle
 
 
-def _read(event: Event, to_command: Callable[[Event], C]) -> C:
-    try:
-        return to_command(event)
-    except (*UNREADABLE, KeyError) as error:
-        raise Malformed(event.type) from error
+async def _take(facts: Sequence[Fact], storage: Storage) -> dict[UUID, Exception]:
+    """Those that need what the directory does not have, or cannot be asked for, hold up nobody
+    else."""
+    failures: dict[UUID, Exception] = {}
+    while waiting := [fact for fact in facts if fact.event_id not in failures]:
+        try:
+            await storage.act_on_all(take_facts, waiting)
+            break
+        except NotHeld as lacking:
+            failed = {fact.event_id: _reason(fact, lacking) for fact in waiting}
+            found = {id: reason for id, reason in failed.items() if reason is not None}
+            if not found:
+                raise
+            failures |= found
+    return failures
 
 
-def _to_decide_delivery(event: Event) -> DecideDelivery:
-    fact = events.MessageSent.FromString(event.payload)
-    return DecideDelivery(
-        clinic_id=event.clinic_id,
-        event_id=event.event_id,
-        message=Message(
-            id=UUID(fact.message_id),
-            conversation_id=UUID(fact.conversation_id),
-            sequence=fact.sequence,
-            sent_at=to_time(fact.send_time),
+def _reason(fact: Fact, lacking: NotHeld) -> Exception | None:
+    """Why what this fact needs cannot be had, or None where all is there."""
+    needed = {(fact.clinic_id, fact.clinic_id), (fact.clinic_id, fact.recipient.id)}
+    return next(
+        (
+            lacking.reasons.get(missing, lacking)
+            for missing in lacking.missing
+            if (missing.clinic_id, missing.id) in needed
         ),
-        recipient=_person(fact, _SIDES[fact.sender_side].other),
+        None,
     )
 
 
-def _to_cancel_deleted(event: Event) -> CancelDeleted:
-    fact = events.MessageDeleted.FromString(event.payload)
-    return CancelDeleted(
+def _read(batch: Sequence[Event]) -> tuple[list[Fact], dict[UUID, Exception]]:
+    """The facts, and those that break their contract."""
+    facts: list[Fact] = []
+    failures: dict[UUID, Exception] = {}
+    for event in batch:
+        if (to_fact := _TO_FACT.get(event.type)) is not None:
+            try:
+                facts.append(to_fact(event))
+            except (*UNREADABLE, KeyError) as error:
+                failures[event.event_id] = _malformed(event, error)
+    return facts, failures
+
+
+def _malformed(event: Event, error: Exception) -> Malformed:
+    malformed = Malformed(event.type)
+    malformed.__cause__ = error
+    return malformed
+
+
+def _to_message_sent(event: Event) -> MessageSent:
+    payload = events.MessageSent.FromString(event.payload)
+    return MessageSent(
         clinic_id=event.clinic_id,
         event_id=event.event_id,
-        message_id=UUID(fact.message_id),
-        recipient=_person(fact, _SIDES[fact.sender_side].other),
-        deleted_at=to_time(fact.delete_time),
+        trace=continue_trace(event.trace),
+        message=Message(
+            id=UUID(payload.message_id),
+            conversation_id=UUID(payload.conversation_id),
+            sequence=payload.sequence,
+            sent_at=to_time(payload.send_time),
+        ),
+        recipient=_person(payload, _SIDES[payload.sender_side].other),
     )
 
 
-def _to_cancel_read(event: Event) -> CancelRead:
-    fact = events.ConversationRead.FromString(event.payload)
-    return CancelRead(
+def _to_message_deleted(event: Event) -> MessageDeleted:
+    payload = events.MessageDeleted.FromString(event.payload)
+    return MessageDeleted(
         clinic_id=event.clinic_id,
         event_id=event.event_id,
-        conversation_id=UUID(fact.conversation_id),
-        reader=_person(fact, _SIDES[fact.side]),
-        up_to_sequence=fact.up_to_sequence,
+        trace=continue_trace(event.trace),
+        message_id=UUID(payload.message_id),
+        recipient=_person(payload, _SIDES[payload.sender_side].other),
+        deleted_at=to_time(payload.delete_time),
     )
 
 
-def _person(fact: Fact, side: Side) -> Recipient:
-    return Recipient(side, UUID(fact.staff_id if side is Side.STAFF else fact.profile_id))
+def _to_conversation_read(event: Event) -> ConversationRead:
+    payload = events.ConversationRead.FromString(event.payload)
+    return ConversationRead(
+        clinic_id=event.clinic_id,
+        event_id=event.event_id,
+        trace=continue_trace(event.trace),
+        conversation_id=UUID(payload.conversation_id),
+        recipient=_person(payload, _SIDES[payload.side]),
+        up_to_sequence=payload.up_to_sequence,
+    )
+
+
+def _person(payload: _Payload, side: Side) -> Recipient:
+    return Recipient(side, UUID(payload.staff_id if side is Side.STAFF else payload.profile_id))
+
+
+_TO_FACT: Mapping[str, Callable[[Event], Fact]] = {
+    "message_sent": _to_message_sent,
+    "message_deleted": _to_message_deleted,
+    "conversation_read": _to_conversation_read,
+}

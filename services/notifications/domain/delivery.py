@@ -24,6 +24,7 @@ _GIVE_UP_AFTER = timedelta(hours=24)
 
 class Channel(StrEnum):
     EMAIL = "EMAIL"
+    PUSH = "PUSH"
 
 
 class State(StrEnum):
@@ -57,6 +58,7 @@ class Reason(StrEnum):
     SIGNED_IN = "SIGNED_IN"
     DO_NOT_EMAIL = "DO_NOT_EMAIL"
     NO_ADDRESS = "NO_ADDRESS"
+    NO_DEVICE = "NO_DEVICE"
     MERGED = "MERGED"
     DELETED = "DELETED"
     READ = "READ"
@@ -73,6 +75,7 @@ class Outcome(StrEnum):
     SENT = "SENT"
     TRY_LATER = "TRY_LATER"
     NO_ADDRESS = "NO_ADDRESS"
+    NO_DEVICE = "NO_DEVICE"
     SUPPRESSED = "SUPPRESSED"
     ADDRESS_REFUSED = "ADDRESS_REFUSED"
     MAIL_REFUSED = "MAIL_REFUSED"
@@ -81,6 +84,7 @@ class Outcome(StrEnum):
 
 _SETTLED_BY = {
     Outcome.NO_ADDRESS: (State.SKIPPED, Reason.NO_ADDRESS),
+    Outcome.NO_DEVICE: (State.SKIPPED, Reason.NO_DEVICE),
     Outcome.SUPPRESSED: (State.SUPPRESSED, Reason.SUPPRESSED),
     Outcome.ADDRESS_REFUSED: (State.FAILED, Reason.REJECTED),
     Outcome.MAIL_REFUSED: (State.FAILED, Reason.REJECTED),
@@ -97,8 +101,16 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
+class Whom:
+    """A recipient, and the clinic that they are one of."""
+
+    clinic_id: UUID
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
 class Dispatch:
-    """What one mail tells of: the deliveries of a burst, until it leaves."""
+    """What one mail or push tells of: the deliveries of a burst, until it leaves."""
 
     id: UUID
     due_at: datetime
@@ -130,6 +142,10 @@ class Delivery:
     @property
     def is_settled(self) -> bool:
         return self.state in SETTLED
+
+    @property
+    def whom(self) -> Whom:
+        return Whom(self.clinic_id, self.recipient)
 
 
 def is_claimable(delivery: Delivery, *, now: datetime) -> bool:
@@ -189,20 +205,37 @@ def transmit(delivery: Delivery, *, now: datetime) -> Delivery:
     )
 
 
-def conclude(delivery: Delivery, outcome: Outcome, *, tries: int, now: datetime) -> Delivery:
+def conclude(
+    delivery: Delivery,
+    outcome: Outcome,
+    *,
+    tries: int,
+    now: datetime,
+    not_before: datetime | None = None,
+) -> Delivery:
     """What a try's outcome makes of a claimed delivery; `tries` are those of its whole dispatch,
-    so that what goes together is due together, however late it joined."""
+    so that what goes together is due together, however late it joined. `not_before` is when the
+    provider will hear of it again, where it said so."""
     if outcome is Outcome.SENT:
         return replace(_released(delivery), state=State.SENT, sent_at=now)
     if outcome is Outcome.TRY_LATER:
-        return _try_later(delivery, tries, now)
+        return _try_later(delivery, _due_again(delivery, tries, now, not_before), now)
     return settle(delivery, *_SETTLED_BY[outcome])
 
 
-def _try_later(delivery: Delivery, tries: int, now: datetime) -> Delivery:
+def _due_again(
+    delivery: Delivery, tries: int, now: datetime, not_before: datetime | None
+) -> datetime:
+    """A provider may ask for a longer pause than ours, but not for more than the day of tries."""
+    ours = now + pause_after(tries)
+    if not_before is None:
+        return ours
+    return max(ours, min(not_before, delivery.decided_at + _GIVE_UP_AFTER))
+
+
+def _try_later(delivery: Delivery, due_at: datetime, now: datetime) -> Delivery:
     if now - delivery.decided_at > _GIVE_UP_AFTER:
         return settle(delivery, State.FAILED, Reason.UNREACHABLE)
-    due_at = now + pause_after(tries)
     return replace(_released(delivery), state=State.HELD, due_at=due_at)
 
 

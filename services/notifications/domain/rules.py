@@ -38,7 +38,7 @@ class Profile:
 Person = Staff | Profile
 
 
-def why_not_mail(person: Person, sent_at: datetime) -> Reason | None:
+def why_not_tell(person: Person, sent_at: datetime) -> Reason | None:
     """Why the rules want no mail about a message of this time, or None.
 
     The clinic's policy is not asked: what was accepted before it went off still goes (I15). Nor
@@ -83,6 +83,6 @@ def decide(
     person: Person, sent_at: datetime, *, withdrawn: Reason | None
 ) -> tuple[State, Reason | None]:
     """HELD, or why not. `withdrawn` says that the message was deleted or read before."""
-    if (reason := why_not_mail(person, sent_at)) is not None:
+    if (reason := why_not_tell(person, sent_at)) is not None:
         return State.SKIPPED, reason
     return (State.HELD, None) if withdrawn is None else (State.CANCELLED, withdrawn)

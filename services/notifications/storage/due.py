@@ -25,7 +25,8 @@ select distinct clinic_id, recipient_side, recipient_id, dispatch_id from (
 """)
 _CHANGED = text("""
 (select distinct clinic_id, 'staff' as side, person_id from replica_sessions
- where side = 'staff' and ended_at is not null and derived_version <> version
+ where side = 'staff' and ended_at is not null
+   and (derived_incarnation, derived_version) <> (incarnation, version)
  limit :most)
 union
 (select held.clinic_id, held.recipient_side, held.recipient_id

@@ -8,7 +8,7 @@ from services.messaging_rule import Side
 from services.notifications.domain.delivery import Delivery
 
 
-def delivery_updated(delivery: Delivery, now: datetime) -> NewEvent:
+def delivery_updated(delivery: Delivery, now: datetime, *, trace: str = "") -> NewEvent:
     """The state that a delivery has come to; its last, as far as one can tell."""
     recipient = delivery.recipient
     payload = events.DeliveryUpdated(
@@ -32,4 +32,5 @@ def delivery_updated(delivery: Delivery, now: datetime) -> NewEvent:
         payload=payload.SerializeToString(),
         staff_id=recipient.id if recipient.side is Side.STAFF else None,
         profile_id=recipient.id if recipient.side is Side.PROFILE else None,
+        trace=trace,
     )

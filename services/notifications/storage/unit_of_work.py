@@ -1,32 +1,33 @@
 """One transaction of this service, and the only door to its stores."""
 
-import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis import inbox, outbox
+from services.chassis.batching import Batcher
 from services.chassis.database import Database
+from services.chassis.errors import DomainError
 from services.chassis.identity import Caller
 from services.directory_replica.gate import Gate
 from services.directory_replica.replica import Replica
-from services.notifications.domain.delivery import Delivery, Recipient
+from services.notifications.domain.delivery import Delivery, Recipient, Whom
 from services.notifications.storage.deliveries import Deliveries
 from services.notifications.storage.devices import Devices
 from services.notifications.storage.events import delivery_updated
+from services.notifications.storage.ledger import Ledger
 from services.notifications.storage.messages import Messages
-from services.notifications.storage.people import NotHeld, People
+from services.notifications.storage.people import Missing, NotHeld, People
 from services.notifications.storage.suppressions import Suppressions
 
 CONSUMER = "notifications-conversations"
 
-_LOCK = text("select pg_advisory_xact_lock(:key)")
-# A clinic and a recipient may be missing, one after the other.
+# What is looked up may be gone again before it is used.
 _LOOK_UPS = 2
 
 
@@ -46,46 +47,64 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """The stores of one transaction over some clinics; `now` is when it began."""
+
+    connection: AsyncConnection
+    now: datetime
+    ledger: Ledger
+    messages: Messages
+    people: People
+
+    async def firsts(self, events: Collection[tuple[UUID, UUID]]) -> frozenset[UUID]:
+        """Claim facts of clinics: those that this is the first to claim, if it commits."""
+        return await inbox.claim_all(self.connection, consumer=CONSUMER, events=events)
+
+    async def add(self, deliveries: Sequence[Delivery], *, traces: Mapping[UUID, str]) -> None:
+        """Write first decisions, each with the trace of its message; a repeat changes nothing."""
+        await self._tell(await self.ledger.add(deliveries), traces)
+
+    async def save(
+        self, deliveries: Sequence[Delivery], *, traces: Mapping[UUID, str] | None = None
+    ) -> None:
+        """Write moves, and tell of those that are settled by them."""
+        await self.ledger.save(deliveries)
+        await self._tell(deliveries, traces or {})
+
+    async def _tell(self, deliveries: Sequence[Delivery], traces: Mapping[UUID, str]) -> None:
+        settled = [delivery for delivery in deliveries if delivery.is_settled]
+        events = [
+            delivery_updated(delivery, self.now, trace=traces.get(delivery.message.id, ""))
+            for delivery in settled
+        ]
+        await outbox.add(self.connection, events)
+
+    def suppressions_of(self, clinic_id: UUID) -> Suppressions:
+        return Suppressions(self.connection, clinic_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """The stores of one transaction, scoped to one clinic; `now` is when it began."""
 
     connection: AsyncConnection
     clinic_id: UUID
     now: datetime
+    batch: Batch
     deliveries: Deliveries
-    messages: Messages
-    people: People
     suppressions: Suppressions
     devices: Devices
-
-    async def is_first(self, event_id: UUID) -> bool:
-        """Claim a fact: true once, for the transaction that commits."""
-        return await inbox.claim(
-            self.connection, consumer=CONSUMER, clinic_id=self.clinic_id, event_id=event_id
-        )
 
     async def lock(self, recipient: Recipient) -> None:
         """One transaction at a time decides and moves what concerns this person.
 
-        A statement of its own: what follows sees what committed while the lock was awaited.
+        What follows sees what committed while the lock was awaited.
         """
-        await self.connection.execute(_LOCK, {"key": _lock_key(self.clinic_id, recipient)})
-
-    async def add(self, delivery: Delivery) -> None:
-        """Write a first decision; a repeat of it changes nothing."""
-        if await self.deliveries.add(delivery):
-            await self._tell([delivery])
+        await self.batch.ledger.lock([Whom(self.clinic_id, recipient)])
 
     async def save(self, deliveries: Sequence[Delivery]) -> None:
         """Write moves, and tell of those that are settled by them."""
-        await self.deliveries.save(deliveries)
-        await self._tell(deliveries)
-
-    async def _tell(self, deliveries: Sequence[Delivery]) -> None:
-        settled = [delivery for delivery in deliveries if delivery.is_settled]
-        await outbox.add(
-            self.connection, [delivery_updated(delivery, self.now) for delivery in settled]
-        )
+        await self.batch.save(deliveries)
 
 
 class Storage:
@@ -110,28 +129,84 @@ class Storage:
     async def act(self, work: Callable[[Transaction, OC], Awaitable[R]], command: OC) -> R:
         """`work(tx, command)` in one transaction, on this service's own behalf.
 
-        Runs again where the database asks for that, and where the replica lacked a state that
-        the directory then gave. Raises NotHeld where the directory has none either, Unavailable
-        where it is out of reach.
+        Runs again where the database asks for that, and where the replica lacked states that the
+        directory then gave. Raises NotHeld where they could not be had.
         """
 
         async def body(connection: AsyncConnection, now: datetime) -> R:
             return await work(_transaction(connection, command.clinic_id, now), command)
 
-        for _ in range(_LOOK_UPS):
-            try:
-                return await self._acted(body, command.clinic_id)
-            except NotHeld as missing:
-                if not await self._replica.look_up(command.clinic_id, missing.kind, missing.id):
-                    raise
-        return await self._acted(body, command.clinic_id)
+        return await self._acted(body, {command.clinic_id})
+
+    async def act_on_all(
+        self, work: Callable[[Batch, Sequence[OC]], Awaitable[R]], commands: Sequence[OC]
+    ) -> R:
+        """As `act`, for many commands of any clinics in one transaction."""
+
+        async def body(connection: AsyncConnection, now: datetime) -> R:
+            return await work(_batch(connection, now), commands)
+
+        return await self._acted(body, {command.clinic_id for command in commands})
+
+    def together(
+        self, work: Callable[[Batch, Sequence[OC]], Awaitable[Sequence[R]]]
+    ) -> Callable[[OC], Awaitable[R]]:
+        """`work` for one command at a time, each in a transaction with those that wait for the
+        same. A command that breaks its transaction breaks no other's."""
+
+        async def commit(commands: Sequence[OC], _: bool) -> Sequence[R]:
+            return await self.act_on_all(work, commands)
+
+        return Batcher(commit, key=_clinic_of).submit
 
     async def _acted(
-        self, body: Callable[[AsyncConnection, datetime], Awaitable[R]], clinic_id: UUID
+        self, body: Callable[[AsyncConnection, datetime], Awaitable[R]], clinics: Collection[UUID]
     ) -> R:
-        result = await self._database.transact(body, clinics=[clinic_id])
+        for _ in range(_LOOK_UPS):
+            try:
+                return await self._committed_of(body, clinics)
+            except NotHeld as lacking:
+                await self._look_up(lacking)
+        return await self._committed_of(body, clinics)
+
+    async def _committed_of(
+        self, body: Callable[[AsyncConnection, datetime], Awaitable[R]], clinics: Collection[UUID]
+    ) -> R:
+        result = await self._database.transact(body, clinics=clinics)
         self._committed()
         return result
+
+    async def _look_up(self, lacking: NotHeld) -> None:
+        """Raises NotHeld with the reason of each that cannot be had."""
+        missing = list(lacking.missing)
+        tried = await asyncio.gather(*(self._refusal(each) for each in missing))
+        reasons = {
+            each: reason for each, reason in zip(missing, tried, strict=True) if reason is not None
+        }
+        if reasons:
+            raise NotHeld(reasons.keys(), reasons) from lacking
+
+    async def _refusal(self, missing: Missing) -> Exception | None:
+        """None where the replica now holds it."""
+        try:
+            found = await self._replica.look_up(missing.clinic_id, missing.kind, missing.id)
+        except DomainError as error:
+            return error
+        return None if found else NotHeld([missing])
+
+
+def _clinic_of(command: ClinicsCommand) -> UUID:
+    return command.clinic_id
+
+
+def _batch(connection: AsyncConnection, now: datetime) -> Batch:
+    return Batch(
+        connection=connection,
+        now=now,
+        ledger=Ledger(connection),
+        messages=Messages(connection),
+        people=People(connection),
+    )
 
 
 def _transaction(connection: AsyncConnection, clinic_id: UUID, now: datetime) -> Transaction:
@@ -139,17 +214,8 @@ def _transaction(connection: AsyncConnection, clinic_id: UUID, now: datetime) ->
         connection=connection,
         clinic_id=clinic_id,
         now=now,
+        batch=_batch(connection, now),
         deliveries=Deliveries(connection, clinic_id),
-        messages=Messages(connection, clinic_id),
-        people=People(connection, clinic_id),
         suppressions=Suppressions(connection, clinic_id),
         devices=Devices(connection, clinic_id),
     )
-
-
-def _lock_key(clinic_id: UUID, recipient: Recipient) -> int:
-    """The 64-bit key of a recipient's advisory lock."""
-    digest = hashlib.blake2b(
-        clinic_id.bytes + recipient.id.bytes, digest_size=8, person=b"mail-recipient"
-    )
-    return int.from_bytes(digest.digest(), signed=True)

@@ -1,11 +1,12 @@
-"""The last look before a mail leaves, committed before the provider gets its first byte."""
+"""The last look before mails or pushes leave, committed before a provider gets its first byte."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.notifications.domain.delivery import State, transmit
+from services.notifications.domain.delivery import Delivery, State, transmit
 from services.notifications.domain.mail import Contents
-from services.notifications.storage.unit_of_work import Transaction
+from services.notifications.storage.unit_of_work import Batch
 from services.notifications.usecases.claim_dispatch import Claim
 from services.notifications.usecases.wanted import drop_unwanted
 
@@ -19,26 +20,50 @@ class BeginTransmission:
         return self.claim.clinic_id
 
 
-async def begin_transmission(tx: Transaction, command: BeginTransmission) -> Contents | None:
-    """What the mail says now; None where nothing is left to tell, or the claim is no longer ours.
+async def begin_transmissions(
+    tx: Batch, commands: Sequence[BeginTransmission]
+) -> list[Contents | None]:
+    """What each says now; None where nothing is left to tell, or the claim is no longer ours.
 
     Counts what is still live: a message deleted or read since is not in it (I16).
     """
-    claim = command.claim
-    await tx.lock(claim.recipient)
-    ours = [
+    ours = await held_by(tx, [command.claim for command in commands])
+    ready = [
         delivery
-        for delivery in await tx.deliveries.of_dispatch(claim.dispatch_id)
-        if delivery.claim_id == claim.id and delivery.state is State.CLAIMED
+        for deliveries in ours.values()
+        for delivery in deliveries
+        if delivery.state is State.CLAIMED
     ]
-    wanted = await drop_unwanted(tx, claim.recipient, ours)
+    wanted = await drop_unwanted(tx, ready)
+    await tx.save([transmit(delivery, now=tx.now) for delivery in wanted])
+    return [
+        _contents(
+            command.claim,
+            [delivery for delivery in wanted if delivery.claim_id == command.claim.id],
+        )
+        for command in commands
+    ]
+
+
+async def held_by(tx: Batch, claims: Sequence[Claim]) -> dict[UUID, list[Delivery]]:
+    """The deliveries that are still in the hands of each claim, under their recipients' locks."""
+    await tx.ledger.lock(claim.whom for claim in claims)
+    found = await tx.ledger.of_dispatches(
+        {(claim.clinic_id, claim.dispatch_id) for claim in claims}
+    )
+    return {
+        claim.id: [each for each in found[claim.dispatch_id] if each.claim_id == claim.id]
+        for claim in claims
+    }
+
+
+def _contents(claim: Claim, wanted: Sequence[Delivery]) -> Contents | None:
     if not wanted:
         return None
-    await tx.save([transmit(delivery, now=tx.now) for delivery in wanted])
     threads = {delivery.message.conversation_id for delivery in wanted}
     return Contents(
         dispatch_id=claim.dispatch_id,
-        clinic_id=tx.clinic_id,
+        clinic_id=claim.clinic_id,
         recipient=claim.recipient,
         count=len(wanted),
         conversation_id=threads.pop() if len(threads) == 1 else None,

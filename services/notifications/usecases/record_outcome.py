@@ -1,38 +1,58 @@
 """What the provider said, written down."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from services.notifications.domain.delivery import Outcome, Reason, conclude
-from services.notifications.storage.unit_of_work import Transaction
+from services.notifications.domain.delivery import Delivery, Outcome, Reason, conclude
+from services.notifications.storage.unit_of_work import Batch
+from services.notifications.usecases.begin_transmission import held_by
 from services.notifications.usecases.claim_dispatch import Claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOutcome:
+    """`not_before` is when the provider will hear of it again, where it said so."""
+
     claim: Claim
     outcome: Outcome
-    address_print: bytes | None
+    address_print: bytes | None = None
+    not_before: datetime | None = None
 
     @property
     def clinic_id(self) -> UUID:
         return self.claim.clinic_id
 
 
-async def record_outcome(tx: Transaction, command: RecordOutcome) -> None:
-    """Settle what the claim still holds, or put it back; an address refused is remembered (I40)."""
-    claim = command.claim
-    await tx.lock(claim.recipient)
-    ours = [
-        delivery
-        for delivery in await tx.deliveries.of_dispatch(claim.dispatch_id)
-        if delivery.claim_id == claim.id
-    ]
-    tries = max((delivery.attempts for delivery in ours), default=0)
+async def record_outcomes(tx: Batch, commands: Sequence[RecordOutcome]) -> list[None]:
+    """Settle what each claim still holds, or put it back; an address refused is remembered
+    (I40)."""
+    ours = await held_by(tx, [command.claim for command in commands])
     await tx.save(
-        [conclude(delivery, command.outcome, tries=tries, now=tx.now) for delivery in ours]
+        [
+            concluded
+            for command in commands
+            for concluded in _concluded(command, ours[command.claim.id], now=tx.now)
+        ]
     )
-    if command.outcome is Outcome.ADDRESS_REFUSED and command.address_print is not None:
-        await tx.suppressions.add(
-            claim.recipient, command.address_print, reason=Reason.REJECTED, now=tx.now
-        )
+    for command in commands:
+        if command.outcome is Outcome.ADDRESS_REFUSED and command.address_print is not None:
+            suppressions = tx.suppressions_of(command.clinic_id)
+            await suppressions.add(
+                command.claim.recipient,
+                command.address_print,
+                reason=Reason.REJECTED,
+                now=tx.now,
+            )
+    return [None] * len(commands)
+
+
+def _concluded(
+    command: RecordOutcome, deliveries: Sequence[Delivery], *, now: datetime
+) -> list[Delivery]:
+    tries = max((delivery.attempts for delivery in deliveries), default=0)
+    return [
+        conclude(delivery, command.outcome, tries=tries, now=now, not_before=command.not_before)
+        for delivery in deliveries
+    ]

@@ -12,9 +12,10 @@ from services.chassis import bus as bus_module
 from services.chassis import inbox, outbox
 from services.chassis.bus import Bus, PullConsumer
 from services.chassis.errors import Unavailable
-from services.chassis.inbox import Intake, Malformed, Sweep, start_at_oldest, take_from_bus
+from services.chassis.inbox import Intake, Malformed, NotAllHandled, take_from_bus
 from services.chassis.outbox import Event, Sequencer
 from services.chassis.relay import Relay
+from services.chassis.sweep import Sweep, start_at_oldest
 from tests.support.background import running
 from tests.support.effects import CONSUMER
 from tests.support.events import a_fact, write
@@ -231,6 +232,46 @@ async def test_an_event_that_fails_for_a_while_is_tried_again(
 
         await had_effect([event])
     assert look("select from dead_letters") == []
+
+
+async def test_a_batch_that_waits_for_what_is_out_of_reach_is_told_of_once(app, worker, capfd):
+    tried = []
+
+    async def unreachable(events):
+        tried.append(len(events))
+        raise Unavailable("out of reach")
+
+    intake = Intake(consumer=CONSUMER, app=app, worker=worker, handle=unreachable)
+    events = [_event(position) for position in range(1, 11)]
+
+    failures = await intake.take(events)
+
+    assert tried == [10]
+    assert failures.keys() == {event.event_id for event in events}
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if "events_wait" in line]
+    assert '"count":10' in line
+
+
+async def test_what_a_handler_could_not_handle_of_a_batch_is_not_tried_one_by_one(app, worker):
+    tried = []
+
+    async def handle(events):
+        tried.append(len(events))
+        reasons = (Unavailable("out of reach"), Malformed("thing"))
+        raise NotAllHandled(
+            {event.event_id: why for event, why in zip(events, reasons, strict=False)}
+        )
+
+    intake = Intake(consumer=CONSUMER, app=app, worker=worker, handle=handle)
+    events = [_event(position) for position in range(1, 11)]
+
+    failures = await intake.take(events)
+
+    assert tried == [10]
+    assert {id: type(error) for id, error in failures.items()} == {
+        events[0].event_id: Unavailable,
+        events[1].event_id: Malformed,
+    }
 
 
 async def test_the_delays_grow_to_a_minute():

@@ -7,7 +7,8 @@ import grpc
 import pytest
 
 from services.chassis import dead_letters
-from services.chassis.inbox import Intake, start_at_oldest
+from services.chassis.inbox import Intake
+from services.chassis.sweep import start_at_oldest
 from tests.support.background import running
 from tests.support.effects import CONSUMER
 from tests.support.eventually import eventually

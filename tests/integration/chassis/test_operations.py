@@ -15,8 +15,8 @@ from services.chassis.client import Peer, Signer, open_channel
 from services.chassis.errors import OutOfRange
 from services.chassis.events_client import EventsClient
 from services.chassis.identity import Caller, Role
-from services.chassis.inbox import start_at_oldest
 from services.chassis.interceptors.status import error_info
+from services.chassis.sweep import start_at_oldest
 from tests.support.events import a_fact, write
 from tests.support.grpc_world import AUDIENCE, bearer, failure, reason
 from tests.support.operations_world import SERVICE

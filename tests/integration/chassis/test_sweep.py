@@ -6,10 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from services.chassis import inbox, outbox
+from services.chassis import outbox
+from services.chassis import sweep as sweep_module
 from services.chassis.errors import OutOfRange, Unavailable
-from services.chassis.inbox import Intake, Malformed, Sweep, start_at_oldest
+from services.chassis.inbox import Intake, Malformed
 from services.chassis.outbox import Sequencer
+from services.chassis.sweep import Sweep, start_at_oldest
 from tests.support.background import running
 from tests.support.effects import CONSUMER
 from tests.support.events import a_fact, facts_of, write
@@ -109,7 +111,7 @@ async def test_the_next_sweep_goes_on_from_there_also_after_a_restart(
 
 
 async def test_pages_follow_until_there_are_no_more(a_sweep, five, had_effect, monkeypatch):
-    monkeypatch.setattr(inbox, "_SWEEP_PAGE", 2)
+    monkeypatch.setattr(sweep_module, "_PAGE", 2)
     events, sweep = await five(), a_sweep()
 
     assert [await sweep.sweep() for _ in range(3)] == [True, True, False]
@@ -258,7 +260,7 @@ async def test_a_start_again_that_fails_is_tried_again(a_sweep, five, look):
 async def test_a_publisher_out_of_reach_only_delays(
     a_sweep, five, had_effect, list_events, monkeypatch
 ):
-    monkeypatch.setattr(inbox, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(sweep_module, "PAUSE_SECONDS", 0.01)
     events, failures = await five(), [Unavailable("not now")] * 2
 
     async def sometimes(*arguments):

@@ -183,7 +183,7 @@ async def test_a_later_life_of_the_directory_fills_it_anew_with_lower_versions(
 async def test_a_filling_that_breaks_off_begins_again(
     directory, sweep, holds, clinic_id, monkeypatch
 ):
-    monkeypatch.setattr("services.chassis.inbox.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("services.chassis.sweep.PAUSE_SECONDS", 0.01)
     states = [a_profile(clinic_id) for _ in range(3)]
     directory.states, directory.breaks_after = states, 2
 

@@ -16,10 +16,11 @@ from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
 from services.notifications.consumers.due_mail import DueMail
 from services.notifications.domain.delivery import Recipient
+from services.notifications.domain.fact import MessageSent
 from services.notifications.domain.message import Message
 from services.notifications.storage.unit_of_work import CONSUMER
-from services.notifications.usecases.decide_delivery import DecideDelivery, decide_delivery
 from services.notifications.usecases.dispatch_mail import dispatch_mail
+from services.notifications.usecases.take_facts import take_facts
 from tests.support.eventually import eventually
 from tests.support.notifications_world import LONG
 
@@ -134,12 +135,12 @@ async def test_a_session_end_that_overtakes_the_decision_loses_no_mail(world):
     sent = thread.message(Side.PROFILE, at=now)
     decided, commit = asyncio.Event(), asyncio.Event()
 
-    async def decide_slowly(tx, command):
-        await decide_delivery(tx, command)
+    async def decide_slowly(tx, facts):
+        await take_facts(tx, facts)
         decided.set()
         await commit.wait()
 
-    deciding = asyncio.create_task(world.storage.act(decide_slowly, decision_of(sent)))
+    deciding = asyncio.create_task(world.storage.act_on_all(decide_slowly, [fact_of(sent)]))
     await decided.wait()
     await world.end(session, at=now - MINUTE, cause=EndCause.LOGOUT)
     reconsidering = asyncio.create_task(world.reconsider())
@@ -150,10 +151,11 @@ async def test_a_session_end_that_overtakes_the_decision_loses_no_mail(world):
     assert world.outcome(sent) == "HELD"
 
 
-def decision_of(sent):
-    return DecideDelivery(
+def fact_of(sent):
+    return MessageSent(
         clinic_id=sent.event.clinic_id,
         event_id=sent.event.event_id,
+        trace="",
         message=Message(
             id=sent.id, conversation_id=sent.thread.id, sequence=sent.sequence, sent_at=sent.at
         ),

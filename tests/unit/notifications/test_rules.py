@@ -12,7 +12,7 @@ from services.notifications.domain.rules import (
     Staff,
     decide,
     was_signed_in,
-    why_not_mail,
+    why_not_tell,
 )
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -42,28 +42,28 @@ def session(*, since=NOON - 10 * MINUTE, active=NOON - MINUTE, until=None, expir
     ],
 )
 def test_a_profile_is_mailed_unless_marked_or_merged_away(profile, reason):
-    assert why_not_mail(profile, NOON) is reason
+    assert why_not_tell(profile, NOON) is reason
 
 
 def test_staff_who_asked_for_mail_and_are_not_signed_in_are_mailed():
-    assert why_not_mail(staff(), NOON) is None
+    assert why_not_tell(staff(), NOON) is None
 
 
 @pytest.mark.parametrize("opted_in_at", [None, NOON + timedelta(microseconds=1)])
 def test_staff_are_not_mailed_of_what_came_before_they_asked(opted_in_at):
-    assert why_not_mail(staff(opted_in_at=opted_in_at), NOON) is Reason.NOT_OPTED_IN
+    assert why_not_tell(staff(opted_in_at=opted_in_at), NOON) is Reason.NOT_OPTED_IN
 
 
 def test_staff_are_mailed_of_what_comes_at_the_moment_they_ask():
-    assert why_not_mail(staff(opted_in_at=NOON), NOON) is None
+    assert why_not_tell(staff(opted_in_at=NOON), NOON) is None
 
 
 def test_staff_who_have_left_are_not_mailed():
-    assert why_not_mail(staff(active=False), NOON) is Reason.POLICY
+    assert why_not_tell(staff(active=False), NOON) is Reason.POLICY
 
 
 def test_staff_who_are_signed_in_are_not_mailed():
-    assert why_not_mail(staff(session()), NOON) is Reason.SIGNED_IN
+    assert why_not_tell(staff(session()), NOON) is Reason.SIGNED_IN
 
 
 @pytest.mark.parametrize(
