@@ -1,6 +1,7 @@
 """Composition root: the only module that knows every concrete class of this service."""
 
 import os
+from collections.abc import Mapping
 from functools import partial
 
 from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
@@ -38,7 +39,8 @@ from services.notifications.channels.unsubscribe import UnsubscribeTokens
 from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
-from services.notifications.consumers.due_mail import DueMail
+from services.notifications.consumers.due_dispatches import DueDispatches
+from services.notifications.domain.delivery import Channel
 from services.notifications.settings import PREFIX, Settings
 from services.notifications.storage.due import Due
 from services.notifications.storage.unit_of_work import CONSUMER, Storage
@@ -61,13 +63,13 @@ async def compose() -> Service:
     events = {name: EventsClient(channels[name], peers[name], source=name) for name in channels}
     details = DirectoryClient(channels["directory"], peers["directory"])
     directory = Directory(channels["directory"], peers["directory"], details)
-    applied, due = Signal(), Signal()
+    applied, due = Signal(), {channel: Signal() for channel in Channel}
     replica = Replica(backbone.app, details, applied=applied.set)
     feed_replica(backbone, replica, details, events["directory"])
 
     def committed() -> None:
-        due.set()
-        backbone.committed()
+        for wake in due.values():
+            wake.set()
 
     storage = Storage(backbone.app, replica, committed=committed)
     consume_conversations(backbone, storage, events["conversations"])
@@ -158,11 +160,18 @@ def mail_works(
 
 
 def mail_tasks(
-    backbone: Backbone, storage: Storage, works: MailWorks, *, applied: Signal, due: Signal
+    backbone: Backbone,
+    storage: Storage,
+    works: MailWorks,
+    *,
+    applied: Signal,
+    due: Mapping[Channel, Signal],
 ) -> dict[str, Task]:
     """What this service does of its own accord, for ever."""
     waiting = Due(backbone.worker)
-    due_mail = DueMail(waiting, partial(dispatch_mail, works=works), wake=due)
+    due_mail = DueDispatches(
+        waiting, Channel.EMAIL, partial(dispatch_mail, works=works), wake=due[Channel.EMAIL]
+    )
     return {
         "due mail": due_mail.run,
         "consequences": lambda: draw_consequences(waiting, storage, applied=applied),

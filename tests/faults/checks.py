@@ -39,10 +39,13 @@ from outbox_head as h left join outbox as o on true
 group by h.last_position, h.published_position
 """
 _EXPECTED_ROWS = """
-select m.id, case m.sender_side when 'staff' then c.profile_id else c.staff_id end as recipient
+select m.id, m.sender_side,
+    case m.sender_side when 'staff' then c.profile_id else c.staff_id end as recipient
 from messages as m join conversations as c
     on c.clinic_id = m.clinic_id and c.id = m.conversation_id
 """
+# Staff get mail only (R17).
+_CHANNELS = {"staff": ("EMAIL", "PUSH"), "profile": ("EMAIL",)}
 _LEDGER = "select message_id, recipient_id, channel from deliveries"
 _THREADS = "select id, staff_id, profile_id, clinic_id, reasons from conversations"
 _OPEN_ARCHIVALS = """
@@ -64,7 +67,7 @@ where (c.last_sequence, c.staff_unread, c.profile_unread)
 _UNSETTLED = "select id from deliveries where state in ('HELD', 'CLAIMED', 'TRANSMITTING')"
 _DISPATCHES = """
 select dispatch_id, state, bool_or(resent) as resent from deliveries
-where dispatch_id is not null group by dispatch_id, state
+where dispatch_id is not null and channel = 'EMAIL' group by dispatch_id, state
 """
 _UNREAD = (
     "select coalesce(sum({side}_unread), 0) as unread from conversations where {side}_id = :id"
@@ -166,7 +169,9 @@ def check_outboxes(stack: Stack, services: Sequence[str] = SERVICES) -> None:
 def check_ledger(stack: Stack) -> None:
     """One row for each message, recipient and channel, and no row beside (P4)."""
     expected = Counter(
-        (row.id, row.recipient, "EMAIL") for row in rows(stack, "conversations", _EXPECTED_ROWS)
+        (row.id, row.recipient, channel)
+        for row in rows(stack, "conversations", _EXPECTED_ROWS)
+        for channel in _CHANNELS[row.sender_side]
     )
     ledger = Counter(
         (row.message_id, row.recipient_id, row.channel)

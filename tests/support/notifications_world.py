@@ -60,6 +60,7 @@ from services.notifications.channels.smtp import SmtpChannel, SmtpServer
 from services.notifications.channels.unsubscribe import UnsubscribeTokens
 from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
+from services.notifications.domain.delivery import Channel
 from services.notifications.domain.mail import Contents
 from services.notifications.storage.due import ChangedRecipient, Due, DueDispatch
 from services.notifications.storage.unit_of_work import Storage
@@ -234,6 +235,7 @@ class NotificationsWorld:
     public: Any
     internal: Any
     clinic_id: UUID = field(default_factory=uuid4)
+    incarnation: str = "i1"
     _versions: dict[UUID, int] = field(default_factory=dict)
 
     async def tell(self, state: State) -> State:
@@ -245,9 +247,15 @@ class NotificationsWorld:
     def change(self, state: State) -> State:
         """The directory changes, and nobody has heard of it yet."""
         version = self._versions[id_of(state)] = self._versions.get(id_of(state), 0) + 1
-        stated = replace(state, stamp=Version(incarnation="i1", version=version))
+        stated = replace(state, stamp=Version(incarnation=self.incarnation, version=version))
         self.directory.now_is(stated)
         return stated
+
+    def directory_restored(self) -> None:
+        """To one version ago of everything, under a new incarnation."""
+        self.incarnation = f"{self.incarnation}+"
+        for id, version in self._versions.items():
+            self._versions[id] = version - 1
 
     async def clinic(self, *, hold: timedelta = timedelta(0), **facts: Any) -> None:
         await self.tell(replace(a_clinic(self.clinic_id), mail_hold=hold, **facts))
@@ -310,8 +318,8 @@ class NotificationsWorld:
         for found in await self.found_due():
             await dispatch_mail(claim_of(found), works=self.works)
 
-    async def found_due(self) -> Sequence[DueDispatch]:
-        found = await self.due.dispatches(besides=[], most=1_000)
+    async def found_due(self, channel: Channel = Channel.EMAIL) -> Sequence[DueDispatch]:
+        found = await self.due.dispatches(channel, besides=[], most=1_000)
         return [each for each in found if each.clinic_id == self.clinic_id]
 
     async def claim(self, found: DueDispatch) -> Any:
@@ -375,17 +383,19 @@ class NotificationsWorld:
             id=id,
         )
 
-    def rows(self, sent: Sent | None = None) -> list[Any]:
-        """The ledger, in order of sequence."""
+    def rows(
+        self, sent: Sent | None = None, *, channel: Channel | None = Channel.EMAIL
+    ) -> list[Any]:
+        """The ledger, in order of sequence; of one channel or of all."""
         query = "select * from deliveries where clinic_id = %(clinic)s"
-        if sent is not None:
-            query += " and message_id = %(message)s"
-        message = None if sent is None else sent.id
-        return self._execute(f"{query} order by conversation_id, sequence", message=message)
+        query += "" if sent is None else " and message_id = %(message)s"
+        query += "" if channel is None else " and channel = %(channel)s"
+        named = {"message": None if sent is None else sent.id, "channel": channel}
+        return self._execute(f"{query} order by conversation_id, sequence", **named)
 
-    def outcome(self, sent: Sent) -> str:
-        """`STATE` or `STATE(REASON)` of the one row of a message."""
-        (row,) = self.rows(sent)
+    def outcome(self, sent: Sent, channel: Channel = Channel.EMAIL) -> str:
+        """`STATE` or `STATE(REASON)` of the row of a message."""
+        (row,) = self.rows(sent, channel=channel)
         return row["state"] if row["reason"] is None else f"{row['state']}({row['reason']})"
 
     def told(self, sent: Sent) -> int:

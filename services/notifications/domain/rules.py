@@ -1,4 +1,5 @@
-"""Who is mailed of a message, and why not: decided at once, and again when the mail would leave."""
+"""Who is told of a message, and why not: decided at once, and again when the mail or push would
+leave."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,10 +40,10 @@ Person = Staff | Profile
 
 
 def why_not_tell(person: Person, sent_at: datetime) -> Reason | None:
-    """Why the rules want no mail about a message of this time, or None.
+    """Why the rules want nobody told of a message of this time, or None.
 
     The clinic's policy is not asked: what was accepted before it went off still goes (I15). Nor
-    are a profile's sessions: presence is of one side, and patients are always mailed (I21).
+    are a profile's sessions: presence is of one side, and patients are always told (I21).
     """
     match person:
         case Profile():
@@ -80,9 +81,15 @@ def _covers(session: Session, at: datetime, away_after: timedelta | None) -> boo
 
 
 def decide(
-    person: Person, sent_at: datetime, *, withdrawn: Reason | None
+    person: Person,
+    sent_at: datetime,
+    *,
+    withdrawn: Reason | None,
+    unreachable: Reason | None = None,
 ) -> tuple[State, Reason | None]:
-    """HELD, or why not. `withdrawn` says that the message was deleted or read before."""
-    if (reason := why_not_tell(person, sent_at)) is not None:
+    """HELD, or why not. `withdrawn` says that the message was deleted or read before,
+    `unreachable` what the recipient lacks for the channel."""
+    reason = why_not_tell(person, sent_at) or unreachable
+    if reason is not None:
         return State.SKIPPED, reason
     return (State.HELD, None) if withdrawn is None else (State.CANCELLED, withdrawn)

@@ -8,17 +8,18 @@ from sqlalchemy import text
 
 from services.chassis.database import Database
 from services.messaging_rule import Side
-from services.notifications.domain.delivery import Recipient
+from services.notifications.domain.delivery import Channel, Recipient
 
 _DUE = text("""
 select distinct clinic_id, recipient_side, recipient_id, dispatch_id from (
     (select clinic_id, recipient_side, recipient_id, dispatch_id from deliveries
-     where state = 'HELD' and due_at <= clock_timestamp()
+     where channel = :channel and state = 'HELD' and due_at <= clock_timestamp()
        and dispatch_id <> all (cast(:besides as uuid[]))
      order by due_at limit :most)
     union all
     (select clinic_id, recipient_side, recipient_id, dispatch_id from deliveries
-     where state in ('CLAIMED', 'TRANSMITTING') and leased_until <= clock_timestamp()
+     where channel = :channel and state in ('CLAIMED', 'TRANSMITTING')
+       and leased_until <= clock_timestamp()
        and dispatch_id <> all (cast(:besides as uuid[]))
      order by leased_until limit :most)
 ) as due limit :most
@@ -64,9 +65,11 @@ class Due:
     def __init__(self, worker: Database) -> None:
         self._worker = worker
 
-    async def dispatches(self, *, besides: Collection[UUID], most: int) -> Sequence[DueDispatch]:
-        """Mails whose time has come, or whose worker is gone; the longest waiting first."""
-        parameters = {"besides": list(besides), "most": most}
+    async def dispatches(
+        self, channel: Channel, *, besides: Collection[UUID], most: int
+    ) -> Sequence[DueDispatch]:
+        """Those whose time has come, or whose worker is gone; the longest waiting first."""
+        parameters = {"channel": channel, "besides": list(besides), "most": most}
         rows = await self._worker.connect(lambda c: c.execute(_DUE, parameters))
         return [
             DueDispatch(

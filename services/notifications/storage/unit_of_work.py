@@ -17,8 +17,9 @@ from services.chassis.identity import Caller
 from services.directory_replica.gate import Gate
 from services.directory_replica.replica import Replica
 from services.notifications.domain.delivery import Delivery, Recipient, Whom
+from services.notifications.domain.device import DeviceAddress
 from services.notifications.storage.deliveries import Deliveries
-from services.notifications.storage.devices import Devices
+from services.notifications.storage.devices import Devices, devices_of
 from services.notifications.storage.events import delivery_updated
 from services.notifications.storage.ledger import Ledger
 from services.notifications.storage.messages import Messages
@@ -78,6 +79,18 @@ class Batch:
             for delivery in settled
         ]
         await outbox.add(self.connection, events)
+
+    async def devices_of(
+        self, profiles: Collection[Whom]
+    ) -> Mapping[Whom, Sequence[DeviceAddress]]:
+        """Where pushes to these profiles go."""
+        return await devices_of(self.connection, profiles) if profiles else {}
+
+    async def drop_devices(self, devices: Collection[DeviceAddress]) -> None:
+        """Their provider knows them no more."""
+        for clinic_id in {device.clinic_id for device in devices}:
+            of_clinic = [device for device in devices if device.clinic_id == clinic_id]
+            await Devices(self.connection, clinic_id).drop(of_clinic)
 
     def suppressions_of(self, clinic_id: UUID) -> Suppressions:
         return Suppressions(self.connection, clinic_id)

@@ -36,13 +36,7 @@ async def begin_transmissions(
     ]
     wanted = await drop_unwanted(tx, ready)
     await tx.save([transmit(delivery, now=tx.now) for delivery in wanted])
-    return [
-        _contents(
-            command.claim,
-            [delivery for delivery in wanted if delivery.claim_id == command.claim.id],
-        )
-        for command in commands
-    ]
+    return [contents_of(command.claim, wanted) for command in commands]
 
 
 async def held_by(tx: Batch, claims: Sequence[Claim]) -> dict[UUID, list[Delivery]]:
@@ -57,15 +51,17 @@ async def held_by(tx: Batch, claims: Sequence[Claim]) -> dict[UUID, list[Deliver
     }
 
 
-def _contents(claim: Claim, wanted: Sequence[Delivery]) -> Contents | None:
-    if not wanted:
+def contents_of(claim: Claim, wanted: Sequence[Delivery]) -> Contents | None:
+    """Of what is still wanted; None where none of it is in the claim's hands."""
+    ours = [delivery for delivery in wanted if delivery.claim_id == claim.id]
+    if not ours:
         return None
-    threads = {delivery.message.conversation_id for delivery in wanted}
+    threads = {delivery.message.conversation_id for delivery in ours}
     return Contents(
         dispatch_id=claim.dispatch_id,
         clinic_id=claim.clinic_id,
         recipient=claim.recipient,
-        count=len(wanted),
+        count=len(ours),
         conversation_id=threads.pop() if len(threads) == 1 else None,
         latest_at=max(delivery.message.sent_at for delivery in wanted),
     )

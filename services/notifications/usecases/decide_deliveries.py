@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.chassis.ids import uuid7
+from services.messaging_rule import Side
 from services.notifications.domain.delivery import Channel, Delivery, Dispatch, Reason, State
 from services.notifications.domain.fact import MessageSent, whom
 from services.notifications.domain.rules import decide
@@ -21,6 +22,14 @@ class _Case:
     fact: MessageSent
     circumstances: Circumstances
     withdrawn: Reason | None
+    has_device: bool
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Staff have a browser; only profiles have the app (R17)."""
+        if self.fact.recipient.side is Side.PROFILE:
+            return (Channel.EMAIL, Channel.PUSH)
+        return (Channel.EMAIL,)
 
     def burst(self, channel: Channel) -> Burst:
         return Burst(whom(self.fact), self.fact.message.conversation_id, channel)
@@ -32,9 +41,10 @@ async def decide_deliveries(tx: Batch, facts: Sequence[MessageSent]) -> None:
     if not facts:
         return
     cases = await _cases(tx, facts)
-    waiting = await tx.ledger.open_dispatches({case.burst(Channel.EMAIL) for case in cases})
+    both = [(case, channel) for case in cases for channel in case.channels]
+    waiting = await tx.ledger.open_dispatches({case.burst(channel) for case, channel in both})
     dispatches = dict(waiting)
-    rows = [_row(case, Channel.EMAIL, dispatches, now=tx.now) for case in cases]
+    rows = [_row(case, channel, dispatches, now=tx.now) for case, channel in both]
     await tx.add(rows, traces={fact.message.id: fact.trace for fact in facts})
 
 
@@ -47,11 +57,14 @@ async def _cases(tx: Batch, facts: Sequence[MessageSent]) -> list[_Case]:
     withdrawn = await tx.messages.withdrawn(
         Told(fact.clinic_id, fact.recipient.side, fact.message) for fact in ordered
     )
+    people = {whom(fact) for fact in ordered}
+    devices = await tx.devices_of([w for w in people if w.recipient.side is Side.PROFILE])
     return [
         _Case(
             fact,
             circumstances[whom(fact)],
             withdrawn.get((fact.clinic_id, fact.message.id)),
+            has_device=bool(devices.get(whom(fact))),
         )
         for fact in ordered
     ]
@@ -61,8 +74,12 @@ def _row(
     case: _Case, channel: Channel, dispatches: dict[Burst, Dispatch], *, now: datetime
 ) -> Delivery:
     fact = case.fact
+    mute = channel is Channel.PUSH and not case.has_device
     state, reason = decide(
-        case.circumstances.person, fact.message.sent_at, withdrawn=case.withdrawn
+        case.circumstances.person,
+        fact.message.sent_at,
+        withdrawn=case.withdrawn,
+        unreachable=Reason.NO_DEVICE if mute else None,
     )
     dispatch = _dispatch(case, channel, dispatches) if state is State.HELD else None
     return Delivery(
@@ -80,6 +97,8 @@ def _row(
 
 
 def _dispatch(case: _Case, channel: Channel, dispatches: dict[Burst, Dispatch]) -> Dispatch:
-    """The mail that waits for this thread already, or a new one after the clinic's hold (I42)."""
-    burst, sent_at = case.burst(channel), case.fact.message.sent_at
-    return dispatches.setdefault(burst, Dispatch(uuid7(), sent_at + case.circumstances.mail_hold))
+    """What waits for this thread already, or something new: a mail after the clinic's hold (I42),
+    a push at once, for it can be taken back (I17)."""
+    held_for = case.circumstances.mail_hold if channel is Channel.EMAIL else timedelta(0)
+    new = Dispatch(uuid7(), case.fact.message.sent_at + held_for)
+    return dispatches.setdefault(case.burst(channel), new)

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.notifications.domain.delivery import Delivery, Outcome, Reason, conclude
+from services.notifications.domain.device import DeviceAddress
 from services.notifications.storage.unit_of_work import Batch
 from services.notifications.usecases.begin_transmission import held_by
 from services.notifications.usecases.claim_dispatch import Claim
@@ -13,12 +14,14 @@ from services.notifications.usecases.claim_dispatch import Claim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordOutcome:
-    """`not_before` is when the provider will hear of it again, where it said so."""
+    """`not_before` is when the provider will hear of it again, where it said so; `gone` are devices
+    that it knows no more."""
 
     claim: Claim
     outcome: Outcome
     address_print: bytes | None = None
     not_before: datetime | None = None
+    gone: Sequence[DeviceAddress] = ()
 
     @property
     def clinic_id(self) -> UUID:
@@ -45,6 +48,7 @@ async def record_outcomes(tx: Batch, commands: Sequence[RecordOutcome]) -> list[
                 reason=Reason.REJECTED,
                 now=tx.now,
             )
+    await tx.drop_devices([device for command in commands for device in command.gone])
     return [None] * len(commands)
 
 

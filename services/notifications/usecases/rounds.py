@@ -8,6 +8,7 @@ from datetime import timedelta
 from services.chassis.errors import Unavailable
 from services.notifications.domain.mail import Contents
 from services.notifications.storage.unit_of_work import Storage
+from services.notifications.usecases.begin_push import BeginPush, Begun, begin_pushes
 from services.notifications.usecases.begin_transmission import (
     BeginTransmission,
     begin_transmissions,
@@ -26,6 +27,7 @@ class Rounds:
 
     claim: Callable[[ClaimDispatch], Awaitable[Claim | None]]
     begin: Callable[[BeginTransmission], Awaitable[Contents | None]]
+    begin_push: Callable[[BeginPush], Awaitable[Begun | None]]
     write_outcome: Callable[[RecordOutcome], Awaitable[None]]
 
     async def record(self, command: RecordOutcome) -> None:
@@ -41,5 +43,6 @@ def rounds_of(storage: Storage) -> Rounds:
     return Rounds(
         claim=storage.together(claim_dispatches),
         begin=storage.together(begin_transmissions),
+        begin_push=storage.together(begin_pushes),
         write_outcome=storage.together(record_outcomes),
     )

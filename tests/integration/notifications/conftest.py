@@ -20,6 +20,7 @@ async def world(running_world: NotificationsWorld) -> NotificationsWorld:
     """A clinic of its own, whose mail does not wait, and a mail server without faults."""
     running_world.clinic_id = uuid4()
     running_world.directory.reachable = True
+    running_world.incarnation = "i1"
     running_world.details.portal = "https://portal.test/clinic"
     running_world.faults.clear()
     await running_world.clinic()

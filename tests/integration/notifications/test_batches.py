@@ -35,7 +35,7 @@ def ledger(world):
         state = row["state"] if row["reason"] is None else f"{row['state']}({row['reason']})"
         return "CALLED OFF" if state in CALLED_OFF else state
 
-    rows = world.rows()
+    rows = world.rows(channel=None)
     return {(row["message_id"], row["channel"]): of(row) for row in rows}
 
 

@@ -1,6 +1,7 @@
 """A mail server that refuses, falls silent or is gone; workers that crash (P4, I40)."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -151,6 +152,25 @@ async def test_a_mail_server_that_is_gone_delays_the_mail(world, waiting):
     await world.dispatch_due()
 
     assert world.outcome(sent) == "SENT"
+
+
+async def test_a_mail_that_cannot_be_made_is_tried_again_for_nothing_of_it_has_left(world, waiting):
+    thread, sent = waiting
+    works, world.works = world.works, replace(world.works, composer=Unable())
+    await world.dispatch_due()
+    assert world.outcome(sent) == "HELD"
+
+    world.works = works
+    world.let_pass()
+    await world.dispatch_due()
+
+    assert world.outcome(sent) == "SENT"
+    assert len(world.mails(thread.profile_id)) == 1
+
+
+class Unable:
+    def compose(self, contents, addressee):
+        raise RuntimeError("no such template")
 
 
 async def test_a_directory_that_is_gone_delays_the_mail(world, waiting):

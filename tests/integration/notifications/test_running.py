@@ -14,8 +14,8 @@ from services.directory_replica.states import EndCause, ProfileState
 from services.messaging_rule import Side
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
-from services.notifications.consumers.due_mail import DueMail
-from services.notifications.domain.delivery import Recipient
+from services.notifications.consumers.due_dispatches import DueDispatches
+from services.notifications.domain.delivery import Channel, Recipient
 from services.notifications.domain.fact import MessageSent
 from services.notifications.domain.message import Message
 from services.notifications.storage.unit_of_work import CONSUMER
@@ -62,7 +62,9 @@ async def test_from_the_bus_to_the_mail_and_twice_is_once(world, conversations_b
     intake = Intake(
         consumer=CONSUMER, app=world.app, worker=world.worker, handle=handler(world.storage)
     )
-    due_mail = DueMail(world.due, partial(dispatch_mail, works=world.works), wake=Signal())
+    due_mail = DueDispatches(
+        world.due, Channel.EMAIL, partial(dispatch_mail, works=world.works), wake=Signal()
+    )
     thread = await world.thread()
     sent = thread.message()
 
@@ -79,7 +81,9 @@ async def test_from_the_bus_to_the_mail_and_twice_is_once(world, conversations_b
 
 async def test_mail_leaves_by_itself_when_it_is_due(world):
     await world.clinic(hold=timedelta(seconds=0.3))
-    due_mail = DueMail(world.due, partial(dispatch_mail, works=world.works), wake=Signal())
+    due_mail = DueDispatches(
+        world.due, Channel.EMAIL, partial(dispatch_mail, works=world.works), wake=Signal()
+    )
     thread = await world.thread()
 
     async with in_background(due_mail.run):
@@ -101,7 +105,9 @@ async def test_mail_under_way_may_end_when_the_service_stops(world):
         await go_on.wait()
         await dispatch_mail(command, works=world.works)
 
-    service = asyncio.create_task(DueMail(world.due, slow, wake=Signal()).run())
+    service = asyncio.create_task(
+        DueDispatches(world.due, Channel.EMAIL, slow, wake=Signal()).run()
+    )
     await begun.wait()
     service.cancel()
     go_on.set()

@@ -212,6 +212,23 @@ async def test_consequences_are_drawn_once(world, signed_in):
     assert await world.changed() == []
 
 
+async def test_after_a_restore_of_the_directory_an_ended_session_is_looked_at_again(
+    world, signed_in
+):
+    thread, session, _ = signed_in
+    sent = await thread.send(Side.PROFILE)
+    await world.end(session, at=datetime.now(UTC) + MINUTE, cause=EndCause.LOGOUT)
+    await world.reconsider()
+    assert world.outcome(sent) == "SKIPPED(SIGNED_IN)"
+
+    # Restored to a moment before that, it says something else under the same number.
+    world.directory_restored()
+    await world.end(session, at=datetime.now(UTC) - MINUTE, cause=EndCause.LOGOUT)
+    await world.reconsider()
+
+    assert world.outcome(sent) == "HELD"
+
+
 async def test_do_not_email_cancels_what_waits_and_turning_it_off_sends_nothing(world):
     await world.clinic(hold=LONG)
     thread = await world.thread()

@@ -146,3 +146,25 @@ def test_every_move_raises_the_version(held):
     ]
 
     assert [move.version for move in moves] == [2, 2, 2, 3]
+
+
+def test_a_provider_may_ask_for_a_longer_pause_than_ours(transmitting):
+    asked = NOON + timedelta(hours=3)
+
+    again = conclude(transmitting, Outcome.TRY_LATER, tries=1, now=NOON, not_before=asked)
+
+    assert (again.state, again.due_at) == (State.HELD, asked)
+
+
+def test_a_provider_may_not_shorten_our_pause(transmitting):
+    again = conclude(transmitting, Outcome.TRY_LATER, tries=1, now=NOON, not_before=NOON)
+
+    assert again.due_at == NOON + pause_after(1)
+
+
+def test_no_pause_goes_beyond_the_day_of_tries(transmitting):
+    asked = NOON + timedelta(days=9)
+
+    again = conclude(transmitting, Outcome.TRY_LATER, tries=1, now=NOON, not_before=asked)
+
+    assert again.due_at == NOON + timedelta(days=1)

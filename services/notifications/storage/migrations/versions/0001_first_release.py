@@ -1,10 +1,13 @@
 """The ledger, what it needs to know of messages, suppressions, devices; outbox, inbox, replica."""
 
+from alembic import op
+
 from services.chassis.schema import (
     create_chassis_tables,
     drop_chassis_tables,
     drop_tables,
     execute_all,
+    grant,
     protect,
 )
 from services.directory_replica.schema import create_replica_tables, drop_replica_tables
@@ -49,9 +52,9 @@ create table deliveries (
                = (claim_id is not null and leased_until is not null)),
     constraint deliveries_sent_at_check check ((state = 'SENT') = (sent_at is not null))
 );
-create index deliveries_due_index on deliveries (due_at) where state = 'HELD';
+create index deliveries_due_index on deliveries (channel, due_at) where state = 'HELD';
 create index deliveries_leased_index
-    on deliveries (leased_until) where state in ('CLAIMED', 'TRANSMITTING');
+    on deliveries (channel, leased_until) where state in ('CLAIMED', 'TRANSMITTING');
 create index deliveries_dispatch_index
     on deliveries (clinic_id, dispatch_id) where state in ('HELD', 'CLAIMED', 'TRANSMITTING');
 create index deliveries_waiting_index
@@ -88,12 +91,24 @@ create table devices (
     clinic_id uuid not null,
     id uuid not null,
     profile_id uuid not null,
+    session_id uuid not null,
     platform text not null,
     registered_at timestamptz not null,
+    -- A keyed hash, and the token itself sealed: neither tells it.
+    token_print bytea not null,
+    sealed_token bytea not null,
     primary key (clinic_id, id)
 );
 create index devices_profile_index
     on devices (clinic_id, profile_id, registered_at desc, id desc);
+create index devices_session_index on devices (clinic_id, session_id);
+create index devices_token_print_index on devices (clinic_id, token_print);
+create index devices_registered_at_index on devices (registered_at);
+-- Whose each push token is now, of all clinics: it says nothing of clinics and people.
+create table push_tokens (
+    token_print bytea primary key,
+    device_id uuid not null unique
+);
 """
 
 # An ended session has consequences here and nowhere else: it is looked at until
@@ -108,21 +123,51 @@ create index replica_sessions_underived_index
       and (derived_incarnation, derived_version) <> (incarnation, version);
 """
 
+# A device goes in the very transaction in which the replica learns that its session has ended, or
+# that its profile was merged away, whichever way the state came, and does not come back with it
+# (I8, I10). A session that ran out is no sign-out: a phone in a pocket is still to be called.
+_DROP_DEVICES = """
+create function drop_devices_of_{what}() returns trigger language plpgsql as $$
+begin
+    delete from push_tokens where device_id in (
+        select id from devices
+        where clinic_id = new.clinic_id and {what}_id = new.{what}_id);
+    delete from devices where clinic_id = new.clinic_id and {what}_id = new.{what}_id;
+    return null;
+end $$
+"""
+_TRIGGERS = """
+create trigger replica_sessions_devices_trigger after update on replica_sessions for each row
+    when (new.side = 'profile' and new.ended_at is not null and new.end_cause <> 'EXPIRED')
+    execute function drop_devices_of_session();
+create trigger replica_profiles_devices_trigger after update on replica_profiles for each row
+    when (new.merge_id is not null)
+    execute function drop_devices_of_profile();
+"""
+_HOLDERS = ("session", "profile")
+
 
 def upgrade() -> None:
     create_chassis_tables(_SERVICE)
     create_replica_tables(_SERVICE)
     execute_all(_SESSIONS)
     execute_all(_TABLES)
+    for holder in _HOLDERS:
+        op.execute(_DROP_DEVICES.format(what=holder))
+    execute_all(_TRIGGERS)
     kept = ["select", "insert", "update"]
     protect(_SERVICE, "deliveries", app=kept, worker=["select"])
     protect(_SERVICE, "read_positions", app=kept)
     protect(_SERVICE, "deleted_messages", app=["select", "insert"])
     protect(_SERVICE, "suppressions", app=["select", "insert"])
-    protect(_SERVICE, "devices", app=["select"])
+    every = ["select", "insert", "update", "delete"]
+    protect(_SERVICE, "devices", app=every, worker=["select", "delete"])
+    grant(_SERVICE, "push_tokens", app=every, worker=["select", "delete"])
 
 
 def downgrade() -> None:
     drop_tables(_TABLES)
     drop_replica_tables()
+    for holder in _HOLDERS:
+        op.execute(f"drop function drop_devices_of_{holder}()")
     drop_chassis_tables()

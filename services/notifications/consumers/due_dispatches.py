@@ -1,4 +1,5 @@
-"""Time: mails that are due are dispatched, a few at once, by every copy of the service alike."""
+"""Time: mails and pushes that are due are dispatched, some at once, by every copy of the service
+alike. Each channel has its own, so that a provider that is silent holds up no other's."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,10 +7,13 @@ from uuid import UUID
 
 from services.chassis.logs import bind, get_logger
 from services.chassis.outbox import Signal
+from services.notifications.domain.delivery import Channel
 from services.notifications.storage.due import Due, DueDispatch
 from services.notifications.usecases.claim_dispatch import ClaimDispatch
 
-AT_ONCE = 8
+# More than a provider is handed at once: while some are handed over, others are claimed and looked
+# at, and those that are at the same step share its transaction.
+AT_ONCE = 32
 _POLL_SECONDS = 0.25
 _PAUSE_SECONDS = 1.0
 _FINISH_SECONDS = 4.0
@@ -19,11 +23,12 @@ Dispatch = Callable[[ClaimDispatch], Awaitable[None]]
 log = get_logger()
 
 
-class DueMail:
-    """`wake` is set when a mail may have become due; the poll is the truth."""
+class DueDispatches:
+    """`wake` is set when something may have become due; the poll is the truth."""
 
-    def __init__(self, due: Due, dispatch: Dispatch, *, wake: Signal) -> None:
+    def __init__(self, due: Due, channel: Channel, dispatch: Dispatch, *, wake: Signal) -> None:
         self._due = due
+        self._channel = channel
         self._dispatch = dispatch
         self._wake = wake
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
@@ -42,7 +47,8 @@ class DueMail:
         room = AT_ONCE - len(self._under_way)
         if not room:
             return
-        for found in await self._due.dispatches(besides=self._under_way.keys(), most=room):
+        under_way = self._under_way.keys()
+        for found in await self._due.dispatches(self._channel, besides=under_way, most=room):
             task = asyncio.create_task(self._one(found))
             self._under_way[found.dispatch_id] = task
 
