@@ -19,6 +19,7 @@ from clinic.directory.v1 import directory_internal_service_pb2 as directory_inte
 from clinic.directory.v1 import directory_service_pb2 as directory
 from clinic.export.v1 import export_internal_service_pb2 as export
 from clinic.export.v1 import export_pb2
+from clinic.notifications.v1 import delivery_pb2
 from clinic.operations.v1 import operations_service_pb2 as operations
 from tests.support.rpcs import Rpc
 from tests.support.two_clinics import Caller, Clinic, Person, TwoClinics
@@ -62,6 +63,8 @@ class Asking:
             return str(uuid4())
         if self.name == "malformed":
             return "not-an-id"
+        if kind in MADE:
+            return MADE[kind](self.clinic)
         found: Mapping[str, str] = {
             "thread": self.clinic.threads,
             "person": {name: person.id for name, person in self.clinic.people.items()},
@@ -99,6 +102,13 @@ PLAIN: Mapping[str, tuple[str, str, Mapping[str, object]]] = {
     "directory.internal.ClearNotificationPreference": ("staff_id", "person", {}),
     "directory.internal.ListLikelyDuplicates": ("profile_id", "person", {}),
     "notifications.internal.GetDelivery": ("delivery_id", "delivery", {}),
+    "notifications.internal.RetryDelivery": ("delivery_id", "delivery", {}),
+    "notifications.internal.LiftSuppression": ("suppression_id", "suppression", {}),
+    "notifications.internal.RecordProviderFeedback": (
+        "dispatch_id",
+        "dispatch",
+        {"provider_state": delivery_pb2.PROVIDER_STATE_BOUNCED},
+    ),
     "export.internal.GetExport": ("export_id", "export", {}),
     "export.internal.CancelExport": ("export_id", "export", {}),
     "export.internal.DownloadExport": ("export_id", "export", {}),
@@ -423,6 +433,17 @@ async def _list_deliveries(asking: Asking) -> Built:
     return asking.rpc.request()
 
 
+async def _list_suppressions(asking: Asking) -> Built:
+    """`all`, `recipient patient`."""
+    _, _, object = asking.object.partition(" ")
+    if not object:
+        return asking.rpc.request()
+    about = Asking(asking.clinics, asking.rpc, asking.column, asking.caller, object)
+    if about.name == "patient":
+        _new_suppression(about.clinic)
+    return asking.rpc.request(recipient_id=about.id("person"))
+
+
 async def _create_export(asking: Asking) -> Built:
     """Of a staff member, asked for from the near owner's address; `<staff> mistaken`: from another;
     `<staff> all`: of the whole clinic."""
@@ -473,6 +494,41 @@ def _new_letter(clinic: Clinic, service: str) -> str:
     return id
 
 
+def _new_suppression(clinic: Clinic) -> str:
+    """Of an address of a patient who is not mailed otherwise."""
+    id = new_id()
+    insert = """
+        insert into suppressions (clinic_id, id, recipient_side, recipient_id, address_print,
+            reason, created_at)
+        values (%s, %s, 'profile', %s, %s, 'BOUNCED', now())
+    """
+    given = (clinic.id, id, clinic.people["patient"].id, id.encode())
+    clinic.suite.rows("notifications", insert, *given)
+    return id
+
+
+def _new_dispatch(clinic: Clinic) -> str:
+    """Of a mail about no message of anybody's, which its provider took."""
+    dispatch_id = new_id()
+    insert = """
+        insert into deliveries (clinic_id, id, message_id, conversation_id, sequence,
+            recipient_side, recipient_id, channel, state, message_sent_at, decided_at, sent_at,
+            dispatch_id, attempts, resent, version)
+        values (%s, %s, %s, %s, 1, 'profile', %s, 'EMAIL', 'SENT', now(), now(), now(), %s, 1,
+            false, 1)
+    """
+    ids = (new_id(), new_id(), new_id(), new_id())
+    clinic.suite.rows("notifications", insert, clinic.id, *ids, dispatch_id)
+    return dispatch_id
+
+
+# Made for each cell, for a call uses them up.
+MADE: Mapping[str, Callable[[Clinic], str]] = {
+    "suppression": _new_suppression,
+    "dispatch": _new_dispatch,
+}
+
+
 async def _rotate(asking: Asking) -> Built:
     return operations.RotateKeysRequest(request_id=new_id())
 
@@ -513,6 +569,7 @@ BUILT: Mapping[str, Build] = {
     "notifications.ListDevices": _nothing,
     "notifications.internal.ApplyStates": _states,
     "notifications.internal.ListDeliveries": _list_deliveries,
+    "notifications.internal.ListSuppressions": _list_suppressions,
     "export.ListExports": _listing("owner"),
     "export.internal.CreateExport": _create_export,
     "export.internal.ListExports": _listing("ops:support"),

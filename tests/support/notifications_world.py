@@ -405,6 +405,11 @@ class NotificationsWorld:
         count: int = self._execute(query, ids=ids)[0]["n"]
         return count
 
+    def audited(self) -> list[tuple[str, str]]:
+        """Who did what in the clinic, the first first."""
+        query = "select actor, action from audit where clinic_id = %(clinic)s order by id"
+        return [(row["actor"], row["action"]) for row in self._execute(query)]
+
     def _execute(self, query: str, **parameters: Any) -> list[Any]:
         row = psycopg.rows.dict_row
         with psycopg.connect(self.databases.superuser, row_factory=row) as connection:

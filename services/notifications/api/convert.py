@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from clinic.notifications.v1 import delivery_pb2, device_pb2
+from clinic.notifications.v1 import delivery_pb2, device_pb2, suppression_pb2
 from clinic.notifications.v1 import notifications_internal_service_pb2 as internal_pb
 from clinic.notifications.v1 import notifications_service_pb2 as pb
 from services.chassis.errors import InvalidArgument
@@ -14,10 +14,22 @@ from services.chassis.paging import Cursor, page_size
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import Delivery
 from services.notifications.domain.device import Device
+from services.notifications.domain.feedback import Feedback
+from services.notifications.domain.suppression import Suppression
 from services.notifications.storage.deliveries import Selection
+from services.notifications.usecases.lift_suppression import LiftSuppression
 from services.notifications.usecases.list_deliveries import ListDeliveries
 from services.notifications.usecases.list_devices import ListDevices
+from services.notifications.usecases.list_suppressions import ListSuppressions
+from services.notifications.usecases.retry_delivery import RetryDelivery
+from services.notifications.usecases.take_feedback import RecordProviderFeedback
 
+_FEEDBACK = {
+    delivery_pb2.PROVIDER_STATE_DELIVERED: Feedback.DELIVERED,
+    delivery_pb2.PROVIDER_STATE_BOUNCED: Feedback.BOUNCED,
+    delivery_pb2.PROVIDER_STATE_BAD_RECIPIENT: Feedback.BAD_RECIPIENT,
+    delivery_pb2.PROVIDER_STATE_COMPLAINT: Feedback.COMPLAINT,
+}
 DEVICES_QUERY = "devices"
 _SIDES = {
     Side.STAFF: delivery_pb2.RECIPIENT_SIDE_STAFF,
@@ -59,6 +71,58 @@ def deliveries_query(request: internal_pb.ListDeliveriesRequest) -> str:
     return f"deliveries {request.conversation_id} {request.sequence} {request.recipient_id}"
 
 
+def to_retry_delivery(request: internal_pb.RetryDeliveryRequest, caller: Caller) -> RetryDelivery:
+    return RetryDelivery(
+        caller=caller,
+        delivery_id=parse_id(request.delivery_id, field="delivery_id"),
+        may_arrive_twice=request.may_arrive_twice,
+        request_id=parse_id(request.request_id, field="request_id"),
+    )
+
+
+def to_list_suppressions(
+    request: internal_pb.ListSuppressionsRequest, caller: Caller, cursor: Cursor | None
+) -> ListSuppressions:
+    return ListSuppressions(
+        caller=caller,
+        recipient_id=_optional_id(request.recipient_id, "recipient_id"),
+        include_lifted=request.include_lifted,
+        page_size=page_size(request.page_size),
+        after=None if cursor is None else _place(cursor),
+    )
+
+
+def suppressions_query(request: internal_pb.ListSuppressionsRequest) -> str:
+    """What a page token of suppressions is tied to."""
+    return f"suppressions {request.recipient_id} {request.include_lifted}"
+
+
+def to_lift_suppression(
+    request: internal_pb.LiftSuppressionRequest, caller: Caller
+) -> LiftSuppression:
+    return LiftSuppression(
+        caller=caller,
+        suppression_id=parse_id(request.suppression_id, field="suppression_id"),
+        request_id=parse_id(request.request_id, field="request_id"),
+    )
+
+
+def to_record_provider_feedback(
+    request: internal_pb.RecordProviderFeedbackRequest, caller: Caller
+) -> RecordProviderFeedback:
+    feedback = _FEEDBACK.get(request.provider_state)
+    if feedback is None:
+        raise InvalidArgument(
+            "provider_state is not what a provider reports", field="provider_state"
+        )
+    return RecordProviderFeedback(
+        caller=caller,
+        dispatch_id=parse_id(request.dispatch_id, field="dispatch_id"),
+        feedback=feedback,
+        request_id=parse_id(request.request_id, field="request_id"),
+    )
+
+
 def to_cursor(place: tuple[datetime, UUID]) -> Cursor:
     return place[0].isoformat(), str(place[1])
 
@@ -89,6 +153,18 @@ def from_delivery(delivery: Delivery) -> delivery_pb2.Delivery:
         send_time=delivery.sent_at,
         dispatch_id="" if delivery.dispatch_id is None else str(delivery.dispatch_id),
         attempts=delivery.attempts,
+        provider_state=f"PROVIDER_STATE_{delivery.provider_state or 'UNSPECIFIED'}",
+    )
+
+
+def from_suppression(suppression: Suppression) -> suppression_pb2.Suppression:
+    return suppression_pb2.Suppression(
+        suppression_id=str(suppression.id),
+        recipient_side=_SIDES[suppression.recipient.side],
+        recipient_id=str(suppression.recipient.id),
+        reason=f"SUPPRESSION_REASON_{suppression.reason}",
+        create_time=suppression.created_at,
+        lift_time=suppression.lifted_at,
     )
 
 

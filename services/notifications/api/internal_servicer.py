@@ -17,7 +17,11 @@ from services.chassis.paging import PageTokens
 from services.notifications.api import convert
 from services.notifications.storage.unit_of_work import Storage
 from services.notifications.usecases.get_delivery import GetDelivery, get_delivery
+from services.notifications.usecases.lift_suppression import lift_suppression
 from services.notifications.usecases.list_deliveries import list_deliveries
+from services.notifications.usecases.list_suppressions import list_suppressions
+from services.notifications.usecases.retry_delivery import retry_delivery
+from services.notifications.usecases.take_feedback import record_provider_feedback
 
 Context = grpc.aio.ServicerContext[Message, Message]
 Apply = Callable[[UUID, Sequence[State]], Awaitable[None]]
@@ -58,3 +62,36 @@ class NotificationsInternalServicer(NotificationsInternalServiceServicer):
         )
         delivery = await self._storage.run(get_delivery, command)
         return pb.GetDeliveryResponse(delivery=convert.from_delivery(delivery))
+
+    async def RetryDelivery(
+        self, request: pb.RetryDeliveryRequest, context: Context
+    ) -> pb.RetryDeliveryResponse:
+        command = convert.to_retry_delivery(request, current_caller())
+        delivery = await self._storage.run(retry_delivery, command)
+        return pb.RetryDeliveryResponse(delivery=convert.from_delivery(delivery))
+
+    async def ListSuppressions(
+        self, request: pb.ListSuppressionsRequest, context: Context
+    ) -> pb.ListSuppressionsResponse:
+        query = convert.suppressions_query(request)
+        cursor = self._tokens.open(request.page_token, query)
+        command = convert.to_list_suppressions(request, current_caller(), cursor)
+        page = await self._storage.run(list_suppressions, command)
+        token = self._tokens.seal(query, convert.to_cursor(page.next)) if page.next else ""
+        return pb.ListSuppressionsResponse(
+            suppressions=map(convert.from_suppression, page.suppressions), next_page_token=token
+        )
+
+    async def LiftSuppression(
+        self, request: pb.LiftSuppressionRequest, context: Context
+    ) -> pb.LiftSuppressionResponse:
+        command = convert.to_lift_suppression(request, current_caller())
+        suppression = await self._storage.run(lift_suppression, command)
+        return pb.LiftSuppressionResponse(suppression=convert.from_suppression(suppression))
+
+    async def RecordProviderFeedback(
+        self, request: pb.RecordProviderFeedbackRequest, context: Context
+    ) -> pb.RecordProviderFeedbackResponse:
+        command = convert.to_record_provider_feedback(request, current_caller())
+        deliveries = await self._storage.run(record_provider_feedback, command)
+        return pb.RecordProviderFeedbackResponse(deliveries=map(convert.from_delivery, deliveries))

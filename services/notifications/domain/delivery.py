@@ -14,6 +14,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from services.messaging_rule import Side
+from services.notifications.domain.feedback import Feedback, ProviderState
 from services.notifications.domain.message import Message
 
 LEASE = timedelta(seconds=60)
@@ -120,6 +121,7 @@ class Dispatch:
 class Delivery:
     """`attempts` counts claims. `resent` is set where a crash leaves open whether the provider has
     taken it already: it goes once more, with the same Message-ID, and never a third time.
+    `address_print` tells the address that it was tried at, `feedback` what came of it since.
     """
 
     id: UUID
@@ -137,6 +139,8 @@ class Delivery:
     claim_id: UUID | None = None
     leased_until: datetime | None = None
     resent: bool = False
+    address_print: bytes | None = None
+    feedback: Feedback | None = None
     version: int = 1
 
     @property
@@ -146,6 +150,15 @@ class Delivery:
     @property
     def whom(self) -> Whom:
         return Whom(self.clinic_id, self.recipient)
+
+    @property
+    def provider_state(self) -> ProviderState | None:
+        """None where nobody knows whether the provider took it."""
+        if self.feedback is not None:
+            return ProviderState(self.feedback)
+        if self.state is State.UNKNOWN:
+            return None
+        return ProviderState.SENT if self.state is State.SENT else ProviderState.UNSENT
 
 
 def is_claimable(delivery: Delivery, *, now: datetime) -> bool:

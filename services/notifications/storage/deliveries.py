@@ -16,13 +16,20 @@ from services.notifications.domain.delivery import (
     Recipient,
     State,
 )
+from services.notifications.domain.feedback import Feedback
 from services.notifications.domain.message import Message
 
 COLUMNS = """id, clinic_id, message_id, conversation_id, sequence, recipient_side, recipient_id,
     channel, state, reason, message_sent_at, decided_at, due_at, sent_at, dispatch_id, attempts,
-    claim_id, leased_until, resent, version"""
+    claim_id, leased_until, resent, address_print, feedback, version"""
 
 _GET = text(f"select {COLUMNS} from deliveries where clinic_id = :clinic_id and id = :id")
+_HANDED_OVER = text(f"""
+select {COLUMNS} from deliveries
+where clinic_id = :clinic_id and dispatch_id = :dispatch_id
+  and state in ('TRANSMITTING', 'SENT', 'UNKNOWN')
+order by id
+""")
 _PAGE = f"""
 select {COLUMNS} from deliveries
 where clinic_id = :clinic_id
@@ -59,6 +66,11 @@ class Deliveries:
         parameters = {"clinic_id": self._clinic_id, "id": id}
         row = (await self._connection.execute(_GET, parameters)).one_or_none()
         return None if row is None else _to_delivery(row)
+
+    async def handed_over(self, dispatch_id: UUID) -> list[Delivery]:
+        """Those of a dispatch that its provider has, or may have."""
+        parameters = {"clinic_id": self._clinic_id, "dispatch_id": dispatch_id}
+        return to_deliveries(await self._connection.execute(_HANDED_OVER, parameters))
 
     async def page(
         self, selection: Selection, *, after: tuple[datetime, UUID] | None, most: int
@@ -104,6 +116,8 @@ def _to_delivery(row: Row[tuple[object, ...]]) -> Delivery:
         claim_id=row.claim_id,
         leased_until=row.leased_until,
         resent=row.resent,
+        address_print=None if row.address_print is None else bytes(row.address_print),
+        feedback=None if row.feedback is None else Feedback(row.feedback),
         version=row.version,
     )
 
@@ -126,4 +140,6 @@ def to_row(delivery: Delivery) -> dict[str, object]:
 def _json_value(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
     return str(value) if isinstance(value, UUID) else value

@@ -21,6 +21,7 @@ def delivery_updated(delivery: Delivery, now: datetime, *, trace: str = "") -> N
         state=f"DELIVERY_STATE_{delivery.state}",
         reason=f"DELIVERY_REASON_{delivery.reason or 'UNSPECIFIED'}",
         update_time=now,
+        provider_state=f"PROVIDER_STATE_{delivery.provider_state or 'UNSPECIFIED'}",
     )
     return NewEvent(
         clinic_id=delivery.clinic_id,

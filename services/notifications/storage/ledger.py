@@ -31,7 +31,8 @@ update deliveries as held
 set state = new.state, reason = new.reason, decided_at = new.decided_at,
     due_at = new.due_at, sent_at = new.sent_at, dispatch_id = new.dispatch_id,
     attempts = new.attempts, claim_id = new.claim_id, leased_until = new.leased_until,
-    resent = new.resent, version = new.version
+    resent = new.resent, address_print = new.address_print, feedback = new.feedback,
+    version = new.version
 from jsonb_populate_recordset(null::deliveries, cast(:rows as jsonb)) as new
 where held.clinic_id = new.clinic_id and held.id = new.id
 """)
@@ -93,6 +94,7 @@ _SUPPRESSED = text("""
 select clinic_id, recipient_id, address_print from suppressions
 join unnest(cast(:clinics as uuid[]), cast(:recipients as uuid[]))
     as asked (clinic_id, recipient_id) using (clinic_id, recipient_id)
+where lifted_at is null
 """)
 
 

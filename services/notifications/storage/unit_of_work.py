@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis import inbox, outbox
+from services.chassis import audit, inbox, outbox, requests
 from services.chassis.batching import Batcher
 from services.chassis.database import Database
 from services.chassis.errors import DomainError
@@ -119,6 +119,24 @@ class Transaction:
         """Write moves, and tell of those that are settled by them."""
         await self.batch.save(deliveries)
 
+    async def note(self, caller: Caller, action: str, object_type: str, id: UUID) -> None:
+        """Who did what, in the transaction that does it."""
+        record = audit.Record(action=action, object_type=object_type, object_id=id)
+        await audit.add(self.connection, caller, self.clinic_id, record)
+
+    async def earlier_result(
+        self, caller: Caller, request_id: UUID, *, method: str, content: str, result_id: UUID
+    ) -> UUID | None:
+        """What an earlier try of this request made, or None for the first."""
+        return await requests.claim(
+            self.connection,
+            caller,
+            request_id,
+            method=method,
+            content=content,
+            result_id=result_id,
+        )
+
 
 class Storage:
     """Transactions for use cases; `committed` is told after each."""
@@ -137,7 +155,9 @@ class Storage:
         async def body(connection: AsyncConnection, now: datetime) -> R:
             return await work(_transaction(connection, command.caller.clinic, now), command)
 
-        return await self._gate.run(command.caller, body)
+        result = await self._gate.run(command.caller, body)
+        self._committed()
+        return result
 
     async def act(self, work: Callable[[Transaction, OC], Awaitable[R]], command: OC) -> R:
         """`work(tx, command)` in one transaction, on this service's own behalf.

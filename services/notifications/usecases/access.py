@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from services.notifications.domain.delivery import Delivery
-from services.notifications.domain.errors import DeliveryNotFound
+from services.notifications.domain.errors import DeliveryNotFound, SuppressionNotFound
+from services.notifications.domain.suppression import Suppression
 from services.notifications.storage.unit_of_work import Transaction
 
 
@@ -13,3 +14,11 @@ async def access_delivery(tx: Transaction, delivery_id: UUID) -> Delivery:
     if delivery is None:
         raise DeliveryNotFound("There is no such delivery")
     return delivery
+
+
+async def access_suppression(tx: Transaction, suppression_id: UUID) -> Suppression:
+    """The suppression, locked. Raises SuppressionNotFound, as for a delivery."""
+    suppression = await tx.suppressions.get(suppression_id)
+    if suppression is None:
+        raise SuppressionNotFound("There is no such suppression")
+    return suppression

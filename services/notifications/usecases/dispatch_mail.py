@@ -46,7 +46,7 @@ async def _tried(works: MailWorks, claim: Claim) -> RecordOutcome | None:
         return RecordOutcome(claim=claim, outcome=Outcome.NO_ADDRESS)
     address_print = works.prints.of(addressee.address)
     if address_print in claim.suppressed:
-        return RecordOutcome(claim=claim, outcome=Outcome.SUPPRESSED)
+        return RecordOutcome(claim=claim, outcome=Outcome.SUPPRESSED, address_print=address_print)
     outcome = await _transmitted(works, claim, addressee)
     if outcome is None:
         return None

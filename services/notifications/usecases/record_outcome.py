@@ -1,12 +1,14 @@
 """What the provider said, written down."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from services.notifications.domain.delivery import Delivery, Outcome, Reason, conclude
+from services.notifications.domain.delivery import Delivery, Outcome, conclude
 from services.notifications.domain.device import DeviceAddress
+from services.notifications.domain.feedback import Feedback
+from services.notifications.domain.suppression import SuppressionReason
 from services.notifications.storage.unit_of_work import Batch
 from services.notifications.usecases.begin_transmission import held_by
 from services.notifications.usecases.claim_dispatch import Claim
@@ -45,7 +47,7 @@ async def record_outcomes(tx: Batch, commands: Sequence[RecordOutcome]) -> list[
             await suppressions.add(
                 command.claim.recipient,
                 command.address_print,
-                reason=Reason.REJECTED,
+                reason=SuppressionReason.REJECTED,
                 now=tx.now,
             )
     await tx.drop_devices([device for command in commands for device in command.gone])
@@ -56,7 +58,18 @@ def _concluded(
     command: RecordOutcome, deliveries: Sequence[Delivery], *, now: datetime
 ) -> list[Delivery]:
     tries = max((delivery.attempts for delivery in deliveries), default=0)
+    refused = command.outcome is Outcome.ADDRESS_REFUSED
     return [
-        conclude(delivery, command.outcome, tries=tries, now=now, not_before=command.not_before)
+        conclude(
+            replace(
+                delivery,
+                address_print=command.address_print,
+                feedback=Feedback.BAD_RECIPIENT if refused else delivery.feedback,
+            ),
+            command.outcome,
+            tries=tries,
+            now=now,
+            not_before=command.not_before,
+        )
         for delivery in deliveries
     ]

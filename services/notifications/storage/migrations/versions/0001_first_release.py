@@ -38,6 +38,9 @@ create table deliveries (
     claim_id uuid,
     leased_until timestamptz,
     resent boolean not null,
+    -- A keyed hash of the address it was tried at: no address is stored here.
+    address_print bytea,
+    feedback text,
     version bigint not null,
     primary key (clinic_id, id),
     constraint deliveries_clinic_id_message_id_recipient_id_channel_key
@@ -57,6 +60,8 @@ create index deliveries_leased_index
     on deliveries (channel, leased_until) where state in ('CLAIMED', 'TRANSMITTING');
 create index deliveries_dispatch_index
     on deliveries (clinic_id, dispatch_id) where state in ('HELD', 'CLAIMED', 'TRANSMITTING');
+create index deliveries_handed_over_index
+    on deliveries (dispatch_id) where state in ('TRANSMITTING', 'SENT', 'UNKNOWN');
 create index deliveries_waiting_index
     on deliveries (clinic_id, recipient_id, conversation_id) where state in ('HELD', 'CLAIMED');
 create index deliveries_signed_in_index
@@ -80,13 +85,21 @@ create table deleted_messages (
 );
 create table suppressions (
     clinic_id uuid not null,
+    id uuid not null,
+    recipient_side text not null check (recipient_side in ('staff', 'profile')),
     recipient_id uuid not null,
     -- A keyed hash: no address is stored here.
     address_print bytea not null,
     reason text not null,
     created_at timestamptz not null,
-    primary key (clinic_id, recipient_id, address_print)
+    lifted_at timestamptz,
+    primary key (clinic_id, id)
 );
+create unique index suppressions_in_force_key
+    on suppressions (clinic_id, recipient_id, address_print) where lifted_at is null;
+create index suppressions_created_index on suppressions (clinic_id, created_at desc, id desc);
+create index suppressions_recipient_index
+    on suppressions (clinic_id, recipient_id, created_at desc, id desc);
 create table devices (
     clinic_id uuid not null,
     id uuid not null,
@@ -159,7 +172,7 @@ def upgrade() -> None:
     protect(_SERVICE, "deliveries", app=kept, worker=["select"])
     protect(_SERVICE, "read_positions", app=kept)
     protect(_SERVICE, "deleted_messages", app=["select", "insert"])
-    protect(_SERVICE, "suppressions", app=["select", "insert"])
+    protect(_SERVICE, "suppressions", app=kept)
     every = ["select", "insert", "update", "delete"]
     protect(_SERVICE, "devices", app=every, worker=["select", "delete"])
     grant(_SERVICE, "push_tokens", app=every, worker=["select", "delete"])
