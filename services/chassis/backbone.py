@@ -29,8 +29,8 @@ _WORKER_CONNECTIONS = 4
 class Backbone:
     """Built once by a service's `app.py`, which adds what is its own.
 
-    `committed` is called after a transaction that wrote events; `on_positioned` handlers after a
-    sequencer, of this process or another copy, gave new positions.
+    `on_positioned` handlers are called after a sequencer, of this process or another copy, gave new
+    positions.
     """
 
     def __init__(self, name: str, settings: ChassisSettings) -> None:
@@ -41,6 +41,7 @@ class Backbone:
             settings.worker_database_url.reveal(),
             size=_WORKER_CONNECTIONS,
             name=f"{name} worker",
+            replan=True,
         )
         self.bus = Bus(settings.nats_url.reveal(), service=name, replicas=settings.nats_replicas)
         self.signer = Signer(settings.signing_key, audience=settings.token_audience)
@@ -48,6 +49,8 @@ class Backbone:
             self.worker, positioned=self._positioned, noticed=self._wake_readers
         )
         self._relay = Relay(self.worker, source=name, publish=self.bus.publish)
+        for database in (self.app, self.worker):
+            database.on_events.append(self._sequencer.committed.set)
         self.on_positioned: list[Callable[[], None]] = [self._relay.positioned.set]
         self.bus.on_wake(name, self._wake_readers)
         self._denials = TokenBucket(rate=1, burst=20, clock=system_clock)
@@ -77,10 +80,6 @@ class Backbone:
         caller, so that nobody fills the table by asking."""
         if self._denials.take(caller.actor) == 0:
             await audit.note_denial(self.app, caller, method, reason)
-
-    def committed(self) -> None:
-        """Events may have been written: number them now rather than at the next poll."""
-        self._sequencer.committed.set()
 
     def consume(
         self, intake: Intake, *, source: str, list_events: ListEvents, start_again: StartAgain

@@ -36,6 +36,8 @@ _TRIES = 4
 _TIMEOUTS = (
     "-c statement_timeout=10000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=10000"
 )
+_REPLAN = " -c plan_cache_mode=force_custom_plan"
+_EVENTS = "events"
 
 log = get_logger()
 
@@ -46,10 +48,16 @@ def clinic_list(clinics: Collection[UUID]) -> str:
 
 
 class Database:
-    """One role's connections to one database; never more backends than `size`."""
+    """One role's connections to one database; never more backends than `size`.
 
-    def __init__(self, url: str, *, size: int, name: str) -> None:
-        self._engine = _engine(url, size, name)
+    `on_events` are called after each commit of a transaction that `note_events` spoke of. `replan`
+    makes a plan for each statement anew: for work on tables that grow from nothing to millions of
+    rows before anything has looked at their statistics.
+    """
+
+    def __init__(self, url: str, *, size: int, name: str, replan: bool = False) -> None:
+        self.on_events: list[Callable[[], None]] = []
+        self._engine = _engine(url, size, name, _REPLAN if replan else "")
         self._permits = asyncio.Semaphore(size)
 
     async def transact(
@@ -108,7 +116,11 @@ class Database:
             if asyncio.get_running_loop().time() >= ends_at:
                 raise TimeoutError
             async with asyncio.timeout_at(ends_at), connection.begin():
-                return await work(connection)
+                result = await work(connection)
+            if connection.info.pop(_EVENTS, False):
+                for on_events in self.on_events:
+                    on_events()
+            return result
 
     async def check(self) -> None:
         """Raises Unavailable where the database is out of reach."""
@@ -122,14 +134,23 @@ async def _ping(connection: AsyncConnection) -> None:
     await connection.execute(text("select 1"))
 
 
-def _engine(url: str, size: int, name: str) -> AsyncEngine:
+def note_events(connection: AsyncConnection) -> None:
+    """This transaction adds events: whoever numbers them is to be told once it has committed."""
+    connection.info[_EVENTS] = True
+
+
+def _engine(url: str, size: int, name: str, options: str) -> AsyncEngine:
     return create_async_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=size,
         max_overflow=0,
         pool_recycle=1800,
         hide_parameters=True,
-        connect_args={"application_name": name, "connect_timeout": 3, "options": _TIMEOUTS},
+        connect_args={
+            "application_name": name,
+            "connect_timeout": 3,
+            "options": _TIMEOUTS + options,
+        },
     )
 
 

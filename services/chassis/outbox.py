@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.database import Database
+from services.chassis.database import Database, note_events
 from services.chassis.errors import OutOfRange
 from services.chassis.ids import uuid7
 from services.chassis.telemetry import current_traceparent
@@ -108,6 +108,8 @@ async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
     """Write events in the caller's transaction, which holds the locks of their aggregates."""
     trace = current_traceparent()
     rows = [_row(event, trace) for event in events]
+    if rows:
+        note_events(connection)
     if len(rows) == 1:
         await connection.execute(_ADD, rows[0])
     elif rows:

@@ -71,13 +71,11 @@ async def compose() -> Service:
     keys = DataKeys(FileKeyProvider(settings.master_key_file), backbone.app, system_clock)
     texts = Texts(keys, chassis.sealing_bytes)
 
-    def committed() -> None:
-        names_wanted.set()
-        backbone.committed()
-
-    storage = Storage(backbone.app, replica, texts, committed=committed)
+    # A thread that begins is an event, and makes the names of its two people wanted.
+    backbone.app.on_events.append(names_wanted.set)
+    storage = Storage(backbone.app, replica, texts)
     names = Names(backbone.app, backbone.worker)
-    archival = Archival(backbone.app, backbone.worker, committed=backbone.committed)
+    archival = Archival(backbone.app, backbone.worker)
     tail, draining = Tail(backbone.worker), asyncio.Event()
     backbone.on_positioned.append(tail.positioned.set)
     page_tokens = PageTokens(chassis.sealing_bytes)

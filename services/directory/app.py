@@ -38,7 +38,7 @@ async def compose() -> Service:
     settings = load(Settings, f"{PREFIX}_", os.environ)
     chassis = settings.chassis
     backbone = Backbone(NAME, chassis)
-    storage = Storage(backbone.app, backbone.worker, committed=backbone.committed)
+    storage = Storage(backbone.app, backbone.worker)
     channels = [
         open_channel(target, tls=chassis.tls)
         for target in (settings.conversations_target, settings.notifications_target)

@@ -52,11 +52,9 @@ async def compose() -> Service:
     directory, replica = _directory(backbone, to_directory)
     wanted = Signal()
 
-    def committed() -> None:
-        wanted.set()
-        backbone.committed()
-
-    storage = Storage(backbone.app, replica, sealing_key=chassis.sealing_bytes, committed=committed)
+    storage = Storage(
+        backbone.app, replica, sealing_key=chassis.sealing_bytes, committed=wanted.set
+    )
     workshop = Workshop(
         jobs=Jobs(backbone.app, backbone.worker),
         conversations=Conversations(

@@ -382,7 +382,7 @@ async def running(service_databases, tmp_path_factory):
     worker = Database(databases.worker, size=2, name="test")
     folder = tmp_path_factory.mktemp("model")
     async with conversations_world(databases, folder) as world:
-        archival = Archival(world.database, worker, committed=lambda: None)
+        archival = Archival(world.database, worker)
         with psycopg.connect(databases.superuser, autocommit=True) as tables:
             yield {
                 "world": world,

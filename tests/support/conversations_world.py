@@ -384,10 +384,8 @@ async def conversations_world(
         running = [asyncio.create_task(task()) for task in (sequencer.run, tail.run, tail.revoke)]
         stack.callback(lambda: [task.cancel() for task in running])
 
-        def committed() -> None:
-            sequencer.committed.set()
-
-        storage = Storage(database, replica, Texts(keys, SEALING_KEY), committed=committed)
+        database.on_events.append(sequencer.committed.set)
+        storage = Storage(database, replica, Texts(keys, SEALING_KEY))
         plenty = TokenBucket(rate=1e6, burst=1e6, clock=system_clock)
         servicer = ConversationsServicer(
             storage,

@@ -223,7 +223,7 @@ async def directory_world(
         stack.push_async_callback(database.close)
         worker = Database(databases.worker, size=2, name="test worker")
         stack.push_async_callback(worker.close)
-        storage = Storage(database, worker, committed=lambda: None)
+        storage = Storage(database, worker)
         conversations, notifications = StatedPeer(), StatedPeer()
         peers = Peers(conversations=conversations, notifications=notifications)
         tokens = PageTokens(SEALING_KEY)

@@ -5,7 +5,7 @@ are read again behind the locks. A replica row remembers the version whose pass 
 moved meanwhile, or a pass that broke off, is taken up again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -81,10 +81,9 @@ class Underived:
 
 
 class Archival:
-    def __init__(self, app: Database, worker: Database, *, committed: Callable[[], None]) -> None:
+    def __init__(self, app: Database, worker: Database) -> None:
         self._app = app
         self._worker = worker
-        self._committed = committed
 
     async def underived(self) -> Sequence[Underived]:
         """Whose threads to look at now."""
@@ -122,9 +121,7 @@ class Archival:
                 await _apply(connection, to_conversation(row), row.reasons, people, now)
             return ids[-1] if len(ids) == _THREADS else None
 
-        last = await self._app.transact(work, clinics=[person.clinic_id])
-        self._committed()
-        return last
+        return await self._app.transact(work, clinics=[person.clinic_id])
 
     async def done(self, person: Underived) -> None:
         """The pass that began at this version has seen every thread."""

@@ -81,21 +81,18 @@ class Transaction:
 
 
 class Storage:
-    """Transactions for use cases; `committed` is told after each, for the sequencer."""
+    """Transactions for use cases."""
 
     def __init__(
         self,
         database: Database,
         replica: Replica,
         texts: Texts,
-        *,
-        committed: Callable[[], None],
     ) -> None:
         self._database = database
         self._replica = replica
         self._gate = Gate(database, replica)
         self._texts = texts
-        self._committed = committed
         self._batcher: Batcher[Member, Message | int] = Batcher(self._commit, key=_conversation_of)
 
     async def run(self, work: Callable[[Transaction, C], Awaitable[R]], command: C) -> R:
@@ -109,11 +106,9 @@ class Storage:
         async def body(connection: AsyncConnection, now: datetime) -> R:
             return await work(self._transaction(connection, command.caller, now), command)
 
-        result = await confirmed(
+        return await confirmed(
             command.caller, lambda: self._gate.run(command.caller, body), self._replica
         )
-        self._committed()
-        return result
 
     async def send(self, send: Send) -> Message:
         """The group commit's outcome for one message; durable when it returns (P1)."""
@@ -162,7 +157,6 @@ class Storage:
             return decided.outcomes
 
         outcomes = await self._database.connect(body)
-        self._committed()
         return [SKIPPED if outcome is None else outcome for outcome in outcomes]
 
 

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import TupleRow, kwargs_row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.database import clinic_list
+from services.chassis.database import clinic_list, note_events
 from services.chassis.ids import uuid7
 from services.chassis.keys import DataKey
 from services.conversations.domain.writing import (
@@ -152,6 +152,7 @@ async def store(
             | _thread_arrays(changed)
         )
         await (await _driver(connection)).execute(_STORE, parameters)
+        note_events(connection)
 
 
 async def _driver(connection: AsyncConnection) -> Driver:

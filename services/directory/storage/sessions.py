@@ -1,6 +1,7 @@
 """Sign-ins: one row each, ended and never deleted."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +15,17 @@ COLUMNS = """clinic_id, id, side, person_id, opened_at, last_activity_at, ended_
     version"""
 
 _GET = text(f"select {COLUMNS} from sessions where clinic_id = :clinic_id and id = :id")
+# What nearly every call of a person asks, in one look.
+_STANDING = text(f"""
+select {", ".join(f"session.{column.strip()}" for column in COLUMNS.split(","))},
+    clinic.messaging_policy = 'ALLOWED' as clinic_allows,
+    member.id is not null and member.deactivation_id is null as staff_active
+from sessions as session join clinics as clinic on clinic.clinic_id = session.clinic_id
+left join staff_members as member
+    on session.side = 'staff' and member.clinic_id = session.clinic_id
+   and member.id = session.person_id
+where session.clinic_id = :clinic_id and session.id = :id
+""")
 _CREATE = text("""
 insert into sessions (clinic_id, id, side, person_id, opened_at, last_activity_at, version)
 values (:clinic_id, :id, :side, :person_id, :opened_at, :last_activity_at, 1)
@@ -49,6 +61,15 @@ order by clinic_id, id limit :most
 """)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A session, and what its person's part in messaging rests on now."""
+
+    session: Session
+    clinic_allows: bool
+    staff_active: bool
+
+
 class Sessions:
     def __init__(self, connection: AsyncConnection, clinic_id: UUID) -> None:
         self._connection = connection
@@ -58,6 +79,13 @@ class Sessions:
         found = await self._connection.execute(_GET, {"clinic_id": self._clinic_id, "id": id})
         row = found.one_or_none()
         return None if row is None else to_session(row)
+
+    async def standing(self, id: UUID) -> Standing | None:
+        found = await self._connection.execute(_STANDING, {"clinic_id": self._clinic_id, "id": id})
+        row = found.one_or_none()
+        if row is None:
+            return None
+        return Standing(to_session(row), row.clinic_allows, row.staff_active)
 
     async def create(self, session: Session) -> None:
         await self._connection.execute(

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
@@ -21,7 +21,7 @@ from services.directory.storage.events import to_event
 from services.directory.storage.imports import Imports
 from services.directory.storage.merges import Merges
 from services.directory.storage.profiles import Profiles
-from services.directory.storage.sessions import Sessions
+from services.directory.storage.sessions import Sessions, Standing
 from services.directory.storage.staff_members import StaffMembers
 
 
@@ -38,7 +38,8 @@ R = TypeVar("R")
 class Transaction:
     """The stores of one transaction, scoped to the caller's clinic.
 
-    `now` is when it began. `told` is what has to be in force elsewhere when the call returns.
+    `now` is when it began, `standing` that of the person who calls. `told` is what has to be in
+    force elsewhere when the call returns.
     """
 
     connection: AsyncConnection
@@ -50,6 +51,7 @@ class Transaction:
     merges: Merges
     sessions: Sessions
     imports: Imports
+    standing: Standing | None = None
     told: list[State] = field(default_factory=list)
 
     async def publish(self, *subjects: Subject) -> Sequence[State]:
@@ -106,14 +108,11 @@ class _Rehearsed(Exception):
 
 
 class Storage:
-    """Transactions for use cases; `committed` is told after each, for the sequencer."""
+    """Transactions for use cases."""
 
-    def __init__(
-        self, database: Database, worker: Database, *, committed: Callable[[], None]
-    ) -> None:
+    def __init__(self, database: Database, worker: Database) -> None:
         self._database = database
         self._worker = worker
-        self._committed = committed
 
     async def run(self, work: Callable[[Transaction, C], Awaitable[R]], command: C) -> R:
         """`work(tx, command)` in one transaction of the caller's clinic and live session.
@@ -147,7 +146,7 @@ class Storage:
 
         async def checked(tx: Transaction, command: C) -> R:
             if command.caller.is_person:
-                await _check_session(tx)
+                tx = replace(tx, standing=await _standing(tx))
             return await work(tx, command)
 
         return await self.run_unchecked(checked, command)
@@ -168,9 +167,7 @@ class Storage:
             tx = _transaction(connection, caller, now)
             return Outcome(await work(tx, command), tx.told)
 
-        outcome = await self._database.transact(body, clinics=[caller.clinic], deadline=deadline)
-        self._committed()
-        return outcome
+        return await self._database.transact(body, clinics=[caller.clinic], deadline=deadline)
 
     async def states_after(self, after: tuple[UUID, UUID], *, most: int) -> Sequence[State]:
         """Current states of all clinics, in the order of clinic and id."""
@@ -198,10 +195,11 @@ def _transaction(connection: AsyncConnection, caller: Caller, now: datetime) -> 
     )
 
 
-async def _check_session(tx: Transaction) -> None:
+async def _standing(tx: Transaction) -> Standing:
     """Raises SessionEnded unless the caller's session is theirs, and open."""
-    caller = tx.caller
+    caller, person = tx.caller, person_of(tx.caller)
     assert caller.session_id is not None
-    session = await tx.sessions.get(caller.session_id)
-    if session is None or not session.open or session.person != person_of(caller):
+    standing = await tx.sessions.standing(caller.session_id)
+    if standing is None or not standing.session.open or standing.session.person != person:
         raise SessionEnded("This session is not known or has ended; sign in again")
+    return standing

@@ -23,6 +23,7 @@ from services.directory.domain.staff_member import (
     check_full_access,
     check_standard_access,
 )
+from services.directory.storage.sessions import Standing
 from services.directory.storage.unit_of_work import Transaction
 
 
@@ -40,6 +41,13 @@ async def access_actor(tx: Transaction) -> StaffMember:
     if actor is None or not actor.active:
         raise SessionEnded("The staff member is no longer active")
     return actor
+
+
+def access_standing(tx: Transaction) -> Standing:
+    """What the staff member who calls may do with messages, as it is now."""
+    if tx.standing is None or not tx.standing.staff_active:
+        raise SessionEnded("The staff member is no longer active")
+    return tx.standing
 
 
 async def with_full_access(tx: Transaction) -> StaffMember:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
-from services.directory.domain.clinic import MessagingPolicy
 from services.directory.domain.profile import Profile
 from services.directory.storage.profiles import NamePlace, place_of
+from services.directory.storage.sessions import Standing
 from services.directory.storage.unit_of_work import Transaction
-from services.directory.usecases.access import access_actor, access_clinic
+from services.directory.usecases.access import access_standing
 from services.messaging_rule import Facts, WhyNot, why_not_message
 
 MOST_QUERY = 200
@@ -45,22 +45,17 @@ async def search_profiles(tx: Transaction, command: SearchProfiles) -> Page:
     """Profiles that live, by name; a merged-away one is found as the profile that survives it."""
     if len(command.query) > MOST_QUERY:
         raise InvalidArgument(f"query has at most {MOST_QUERY} characters", field="query")
-    actor = await access_actor(tx)
-    clinic = await access_clinic(tx)
+    standing = access_standing(tx)
     found = await tx.profiles.search(command.query, after=command.after, most=command.page_size + 1)
-    allows = clinic.settings.messaging_policy is MessagingPolicy.ALLOWED
-    shown = [
-        Hit(profile, _why_not(profile, staff_active=actor.active, clinic_allows=allows))
-        for profile in found[: command.page_size]
-    ]
+    shown = [Hit(profile, _why_not(profile, standing)) for profile in found[: command.page_size]]
     more = len(found) > len(shown)
     return Page(shown, place_of(shown[-1].profile) if more else None)
 
 
-def _why_not(profile: Profile, *, staff_active: bool, clinic_allows: bool) -> WhyNot | None:
+def _why_not(profile: Profile, standing: Standing) -> WhyNot | None:
     facts = Facts(
-        clinic_allows=clinic_allows,
-        staff_active=staff_active,
+        clinic_allows=standing.clinic_allows,
+        staff_active=standing.staff_active,
         override=profile.override,
         profile_merged=profile.merge_id is not None,
         do_not_email=profile.do_not_email,

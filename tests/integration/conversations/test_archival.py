@@ -27,7 +27,7 @@ async def worker(service_databases):
 
 @pytest.fixture
 def archival(world, worker):
-    return Archival(world.database, worker, committed=lambda: None)
+    return Archival(world.database, worker)
 
 
 @pytest.fixture
