@@ -43,7 +43,8 @@ class Job:
 class Measured:
     """Latencies in milliseconds, of the calls that began within the measured time.
 
-    `begun` says when the send of a conversation and sequence began, in seconds of the wall clock.
+    `begun` and `returned` say when the send of a conversation and sequence began and was answered,
+    in seconds of the wall clock.
     """
 
     calls: int = 0
@@ -51,6 +52,7 @@ class Measured:
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     begun: dict[str, float] = field(default_factory=dict)
+    returned: dict[str, float] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -165,6 +167,7 @@ async def _one(
         name = error.code().name
         measured.errors[name] = measured.errors.get(name, 0) + 1
         return
+    returned = time.time()
     if sent >= start:
         measured.calls += 1
         measured.latencies.append((time.perf_counter() - sent) * 1e3)
@@ -172,6 +175,7 @@ async def _one(
         assert isinstance(answer, pb.SendMessageResponse)
         key = f"{answer.message.conversation_id}/{answer.message.sequence}"
         measured.begun[key] = begun
+        measured.returned[key] = returned
 
 
 def main() -> None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import EmailPolicy
 from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +9,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.chassis.clock import Clock
+from services.notifications.channels.mime import alternatives, from_header, plain_header
 from services.notifications.channels.unsubscribe import UnsubscribeTokens
 from services.notifications.domain.mail import (
     SUBJECT,
@@ -22,19 +21,6 @@ from services.notifications.domain.mail import (
 )
 
 _TEMPLATES = Path(__file__).with_name("templates")
-
-
-class _MailPolicy(EmailPolicy):
-    """Folds all headers but one: a long link would come out as encoded words, which no mail reader
-    undoes before it looks for what to click."""
-
-    def fold_binary(self, name: str, value: str) -> bytes:
-        if name == "List-Unsubscribe":
-            return f"{name}: {value}\r\n".encode("ascii")
-        return super().fold_binary(name, value)
-
-
-_POLICY = _MailPolicy(linesep="\r\n", max_line_length=78)
 
 
 class Composer:
@@ -56,23 +42,19 @@ class Composer:
         self._tokens = tokens
         self._public_url = public_url
         self._clock = clock
-        self._templates = Environment(
+        templates = Environment(
             loader=FileSystemLoader(_TEMPLATES),
             autoescape=lambda name: name is not None and name.endswith(".html"),
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._plain = templates.get_template("new_messages.txt")
+        self._html = templates.get_template("new_messages.html")
 
     def compose(self, contents: Contents, addressee: Addressee) -> bytes:
         """The mail as it goes over the wire."""
         unsubscribe_url = self._unsubscribe_url(contents)
-        mail = EmailMessage(policy=_POLICY)
-        for name, value in self._headers(contents, addressee):
-            mail[name] = value
-        if unsubscribe_url is not None:
-            mail["List-Unsubscribe"] = f"<{unsubscribe_url}>"
-            mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         words = {
             "subject": SUBJECT,
             "count": contents.count,
@@ -81,25 +63,29 @@ class Composer:
             "unsubscribe_url": unsubscribe_url,
             "is_for_staff": contents.is_for_staff,
         }
-        mail.set_content(self._render("new_messages.txt", words))
-        mail.add_alternative(self._render("new_messages.html", words), subtype="html")
-        return mail.as_bytes()
+        return alternatives(
+            self._headers(contents, addressee, unsubscribe_url),
+            plain=self._plain.render(words),
+            html=self._html.render(words),
+            boundary=f"=_{contents.dispatch_id.hex}",
+        )
 
     def _headers(
-        self, contents: Contents, addressee: Addressee
-    ) -> Iterator[tuple[str, str | Address]]:
-        yield "Subject", SUBJECT
-        yield "From", Address(one_line(addressee.sender_name), addr_spec=self._sender)
-        yield "To", Address(addr_spec=wire_address(addressee.address))
-        yield "Date", format_datetime(self._clock())
-        yield "Message-ID", f"<{contents.dispatch_id}@{self._sender.rpartition('@')[2]}>"
-        yield "Auto-Submitted", "auto-generated"
+        self, contents: Contents, addressee: Addressee, unsubscribe_url: str | None
+    ) -> Iterator[bytes]:
+        domain = self._sender.rpartition("@")[2]
+        yield plain_header("Subject", SUBJECT)
+        yield from_header(one_line(addressee.sender_name), self._sender)
+        yield plain_header("To", str(Address(addr_spec=wire_address(addressee.address))))
+        yield plain_header("Date", format_datetime(self._clock()))
+        yield plain_header("Message-ID", f"<{contents.dispatch_id}@{domain}>")
+        yield plain_header("Auto-Submitted", "auto-generated")
+        if unsubscribe_url is not None:
+            yield plain_header("List-Unsubscribe", f"<{unsubscribe_url}>")
+            yield plain_header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
 
     def _unsubscribe_url(self, contents: Contents) -> str | None:
         if self._public_url is None or not contents.is_for_staff:
             return None
         token = quote(self._tokens.seal(contents))
         return f"{self._public_url.rstrip('/')}/unsubscribe?token={token}"
-
-    def _render(self, template: str, words: dict[str, object]) -> str:
-        return self._templates.get_template(template).render(words)
