@@ -22,6 +22,7 @@ from services.chassis.envelope import to_event
 from services.chassis.errors import Unavailable
 from services.chassis.logs import get_logger
 from services.chassis.outbox import Event
+from services.chassis.taken import Taken
 
 MOST_TRIES = 20
 MOST_DELAY_SECONDS = 60.0
@@ -87,11 +88,12 @@ async def claim_all(
 class Intake:
     """One consumer's handler, with what becomes of an event that it cannot handle.
 
-    `consumer` names it in the tables of claims and dead letters.
+    `consumer` names it in the tables of claims and dead letters. `taken` is what came by the bus.
     """
 
     def __init__(self, *, consumer: str, app: Database, worker: Database, handle: Handle) -> None:
         self.consumer = consumer
+        self.taken = Taken()
         self._app = app
         self._worker = worker
         self._handle = handle
@@ -212,6 +214,7 @@ def _read(message: Msg) -> Event | None:
 
 async def _settle(intake: Intake, message: Msg, event: Event, error: Exception | None) -> None:
     if error is None:
+        intake.taken.note(event)
         await message.ack()
         return
     attempts = message.metadata.num_delivered

@@ -1,6 +1,7 @@
 """The slow road to a consumer's handler: the publisher's outbox, read from the last position.
 
-It brings whatever the bus has lost, and what was handled already is passed over.
+It brings whatever the bus has lost. What this process has had from the bus without a gap is not
+read again, and what was handled elsewhere is passed over.
 """
 
 import asyncio
@@ -77,6 +78,10 @@ class Sweep:
     async def sweep(self) -> bool:
         """One page; true where there is more."""
         incarnation, position = await self._position()
+        reached = self._intake.taken.through(incarnation, position)
+        if reached > position:
+            await self._move(incarnation, reached)
+            position = reached
         try:
             events = await self._list_events(incarnation, position, _PAGE)
         except OutOfRange as gone:

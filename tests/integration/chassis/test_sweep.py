@@ -160,6 +160,29 @@ async def test_what_the_bus_has_brought_is_not_handled_again(a_sweep, five, effe
     assert had_effect() == _ids(events)
 
 
+async def test_what_the_bus_has_brought_without_a_gap_is_not_read_again(
+    a_sweep, five, effects, had_effect, list_events, look
+):
+    asked = []
+
+    async def listed(incarnation, after, most):
+        asked.append(after)
+        return await list_events(incarnation, after, most)
+
+    sweep = a_sweep(list_events=listed)
+    await five()
+    await sweep.sweep()  # from here on the cursor names an incarnation
+    events, before = await five(), had_effect()
+    for at in (0, 1, 2, 4):  # the fourth was lost
+        sweep._intake.taken.note(events[at])
+
+    await sweep.sweep()
+
+    assert asked == [0, 8]
+    assert had_effect()[len(before) :] == _ids(events[3:])
+    assert look(_CURSOR) == [(10,)]
+
+
 async def test_a_failing_event_keeps_the_cursor_and_those_behind_it_are_handled(
     a_sweep, five, effects, had_effect, look
 ):
