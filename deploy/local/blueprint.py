@@ -13,7 +13,7 @@ from deploy.local.process import Part
 from deploy.local.state import State
 
 # What a further process of a service does not listen on.
-_OF_ONE_PROCESS = ("UNSUBSCRIBE_LISTEN",)
+_OF_ONE_PROCESS = ("UNSUBSCRIBE_LISTEN", "BOUNCE_LISTEN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Blueprint:
         for service in self.services:
             yield from ports_of(service)
         if "notifications" in self.services:
-            yield "notifications-unsubscribe"
+            yield from ("notifications-unsubscribe", "notifications-bounces")
 
     def postgres(self) -> Part:
         return postgres.part(self.cluster, self.state.logs / "postgres.log")

@@ -77,6 +77,8 @@ def _own(service: str, keys: Path, ports: Ports) -> dict[str, str]:
         "SMTP_HOST": HOST,
         "SMTP_PORT": str(ports["mailbox-smtp"]),
         "MAIL_FROM": "Clinic messages <messages@clinic.localhost>",
+        "BOUNCE_DOMAIN": "clinic.localhost",
+        "BOUNCE_LISTEN": ports.address("notifications-bounces"),
         "UNSUBSCRIBE_LISTEN": ports.address("notifications-unsubscribe"),
         "PUBLIC_URL": f"http://{ports.address('notifications-unsubscribe')}",
     }

@@ -29,11 +29,13 @@ from services.chassis.sweep import start_at_oldest
 from services.directory_replica.directory import DirectoryClient
 from services.directory_replica.feed import apply_messages, feed_replica
 from services.directory_replica.replica import Replica
+from services.notifications.api.bounces import BounceDoor
 from services.notifications.api.internal_servicer import NotificationsInternalServicer
 from services.notifications.api.servicer import NotificationsServicer
 from services.notifications.api.unsubscribe import UnsubscribeDoor
 from services.notifications.channels.prints import AddressPrints
 from services.notifications.channels.rendering import Composer
+from services.notifications.channels.return_paths import ReturnPaths
 from services.notifications.channels.smtp import SmtpChannel, SmtpServer, SmtpTls
 from services.notifications.channels.unsubscribe import UnsubscribeTokens
 from services.notifications.clients.directory import Directory
@@ -42,10 +44,12 @@ from services.notifications.consumers.directory_changes import draw_consequences
 from services.notifications.consumers.due_dispatches import DueDispatches
 from services.notifications.domain.delivery import Channel
 from services.notifications.settings import PREFIX, Settings
+from services.notifications.storage.dispatches import Dispatches
 from services.notifications.storage.due import Due
 from services.notifications.storage.unit_of_work import CONSUMER, Storage
 from services.notifications.usecases.dispatch_mail import MailWorks, dispatch_mail
 from services.notifications.usecases.rounds import rounds_of
+from services.notifications.usecases.take_feedback import take_bounce
 
 NAME = "notifications"
 
@@ -90,16 +94,40 @@ async def compose() -> Service:
             *(channel.close for channel in channels.values()),
             *backbone.close,
         ],
-        doors=own_doors(settings, directory=directory, tokens=tokens),
+        doors=[
+            *unsubscribe_doors(settings, directory, tokens),
+            *bounce_doors(settings, backbone, storage),
+        ],
     )
 
 
-def own_doors(settings: Settings, *, directory: Directory, tokens: UnsubscribeTokens) -> list[Door]:
-    """What strangers reach, each on a listener of its own."""
+def unsubscribe_doors(
+    settings: Settings, directory: Directory, tokens: UnsubscribeTokens
+) -> list[Door]:
+    """What the world reaches, on a listener of its own."""
     if settings.unsubscribe_listen is None:
         return []
     routes = UnsubscribeDoor(tokens, directory).routes()
     return [HttpServer(settings.unsubscribe_listen, routes)]
+
+
+def bounce_doors(settings: Settings, backbone: Backbone, storage: Storage) -> list[Door]:
+    paths = return_paths(settings)
+    if settings.bounce_listen is None or paths is None:
+        return []
+    door = BounceDoor(
+        settings.bounce_listen,
+        return_paths=paths,
+        clinic_of=Dispatches(backbone.worker).clinic_of,
+        take=partial(storage.act, take_bounce),
+    )
+    return [door]
+
+
+def return_paths(settings: Settings) -> ReturnPaths | None:
+    if settings.bounce_domain is None:
+        return None
+    return ReturnPaths(settings.chassis.sealing_bytes, domain=settings.bounce_domain)
 
 
 def public_services(storage: Storage, page_tokens: PageTokens) -> list[Registration]:
@@ -156,6 +184,7 @@ def mail_works(
             sender=sender, tokens=tokens, public_url=settings.public_url, clock=system_clock
         ),
         prints=AddressPrints(settings.chassis.sealing_bytes),
+        return_paths=return_paths(settings),
     )
 
 

@@ -1,13 +1,16 @@
 """What this service needs to be told, by environment variables that begin with NOTIFICATIONS_."""
 
+import re
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.utils import parseaddr
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from services.chassis.settings import ChassisSettings, Secret, setting
 
 PREFIX = "NOTIFICATIONS"
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _TLS = frozenset({"off", "starttls", "implicit"})
 
 
@@ -25,6 +28,18 @@ def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
 
 def _are_hosts(texts: tuple[str, ...]) -> bool:
     return bool(texts) and all(_is_port(_host_and_port(text, 1)[1]) for text in texts)
+
+
+def _is_domain(text: str | None) -> bool:
+    return text is None or _DOMAIN.fullmatch(text) is not None
+
+
+def _is_loopback(text: str | None) -> bool:
+    """Whoever reaches it is believed to be our own mail server."""
+    if text is None:
+        return True
+    host, _ = _host_and_port(text, 0)
+    return host == "localhost" or ip_address(host).is_loopback
 
 
 def _has_address(text: str) -> bool:
@@ -62,6 +77,18 @@ class Settings:
         " without it",
         default=None,
     )
+    bounce_domain: str | None = setting(
+        help="the domain of the return paths that mail comes back to; without it, undeliverable"
+        " mail comes back to MAIL_FROM and nobody hears of it",
+        default=None,
+        check=_is_domain,
+    )
+    bounce_listen: str | None = setting(
+        help="loopback host:port where the machine's mail server hands over the mail of"
+        " BOUNCE_DOMAIN; not served without it",
+        default=None,
+        check=_is_loopback,
+    )
     public_url: str | None = setting(
         help="where mail readers reach /unsubscribe of this service; without it staff mail"
         " offers no one-click unsubscribe",
@@ -74,6 +101,8 @@ class Settings:
             raise ValueError("SMTP_USERNAME and SMTP_PASSWORD go together")
         if self.smtp_password is not None and self.smtp_tls == "off":
             raise ValueError("SMTP_PASSWORD is not sent in the clear: set SMTP_TLS")
+        if self.bounce_listen is not None and self.bounce_domain is None:
+            raise ValueError("BOUNCE_LISTEN is for the mail of BOUNCE_DOMAIN: set it too")
 
     @property
     def smtp_addresses(self) -> list[tuple[str, int]]:

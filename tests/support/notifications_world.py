@@ -56,6 +56,7 @@ from services.notifications.api.internal_servicer import NotificationsInternalSe
 from services.notifications.api.servicer import NotificationsServicer
 from services.notifications.channels.prints import AddressPrints
 from services.notifications.channels.rendering import Composer
+from services.notifications.channels.return_paths import ReturnPaths
 from services.notifications.channels.smtp import SmtpChannel, SmtpServer
 from services.notifications.channels.unsubscribe import UnsubscribeTokens
 from services.notifications.clients.directory import Directory
@@ -86,6 +87,7 @@ from tests.support.postgres import ServiceDatabase
 SENDER = "messages@clinic.test"
 PORTAL = "https://portal.test/clinic"
 PUBLIC_URL = "https://notify.test"
+RETURN_PATHS = ReturnPaths(SEALING_KEY, domain="clinic.test")
 LONG = timedelta(hours=1)
 
 _SIDES = {Side.STAFF: message_pb2.SIDE_STAFF, Side.PROFILE: message_pb2.SIDE_PROFILE}
@@ -498,6 +500,7 @@ async def notifications_world(
                 sender=SENDER, tokens=tokens, public_url=PUBLIC_URL, clock=system_clock
             ),
             prints=AddressPrints(SEALING_KEY),
+            return_paths=RETURN_PATHS,
         )
         internal = NotificationsInternalServicer(
             storage, page_tokens, apply=partial(apply_messages, replica)

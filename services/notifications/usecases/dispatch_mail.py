@@ -6,6 +6,7 @@ from services.chassis.errors import DomainError
 from services.notifications.channels.failures import ChannelFailure, TryLater
 from services.notifications.channels.prints import AddressPrints
 from services.notifications.channels.rendering import Composer
+from services.notifications.channels.return_paths import ReturnPaths
 from services.notifications.channels.smtp import SmtpChannel
 from services.notifications.clients.directory import Directory
 from services.notifications.domain.delivery import Outcome
@@ -18,13 +19,15 @@ from services.notifications.usecases.rounds import Rounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailWorks:
-    """What it takes to get a mail out."""
+    """What it takes to get a mail out. Without `return_paths` what cannot be delivered comes back
+    to the sender, and nobody hears of it."""
 
     rounds: Rounds
     directory: Directory
     channel: SmtpChannel
     composer: Composer
     prints: AddressPrints
+    return_paths: ReturnPaths | None = None
 
 
 async def dispatch_mail(command: ClaimDispatch, *, works: MailWorks) -> None:
@@ -55,7 +58,9 @@ async def _tried(works: MailWorks, claim: Claim) -> RecordOutcome | None:
 
 async def _transmitted(works: MailWorks, claim: Claim, addressee: Addressee) -> Outcome | None:
     try:
-        async with works.channel.open(addressee.address) as transmission:
+        paths = works.return_paths
+        return_path = None if paths is None else paths.of(claim.dispatch_id)
+        async with works.channel.open(addressee.address, return_path=return_path) as transmission:
             contents = await works.rounds.begin(BeginTransmission(claim))
             if contents is None:
                 return None

@@ -51,6 +51,10 @@ def test_mail_comes_from_the_bare_address():
         ({"SMTP_USERNAME": "me"}, "SMTP_USERNAME"),
         ({"SMTP_USERNAME": "me", "SMTP_PASSWORD": "hidden"}, "SMTP_TLS"),
         ({"PUBLIC_URL": "javascript:alert(1)"}, "PUBLIC_URL"),
+        ({"BOUNCE_DOMAIN": "a b"}, "BOUNCE_DOMAIN"),
+        ({"BOUNCE_LISTEN": "127.0.0.1:25"}, "BOUNCE_DOMAIN"),
+        ({"BOUNCE_LISTEN": "0.0.0.0:25", "BOUNCE_DOMAIN": "clinic.test"}, "BOUNCE_LISTEN"),
+        ({"BOUNCE_LISTEN": "mail.test:25", "BOUNCE_DOMAIN": "clinic.test"}, "BOUNCE_LISTEN"),
     ],
 )
 def test_what_is_wrong_is_named_and_secrets_are_not_repeated(changes, named):
