@@ -14,7 +14,7 @@ DEFAULTS: Mapping[str, int] = {
     **{f"{service}-internal": 50151 + place for place, service in enumerate(SERVICES)},
     **{f"{service}-http": 50251 + place for place, service in enumerate(SERVICES)},
     "notifications-unsubscribe": 50353,
-    "notifications-bounces": 8027,
+    "notifications-bounces": 8029,
     "mailbox": 8025,
     "mailbox-smtp": 8026,
     "postgres": 50061,
