@@ -55,7 +55,7 @@ class Blueprint:
 
     def port_names(self) -> Iterable[str]:
         """The ports that will be listened on."""
-        yield from ("mailbox", "mailbox-smtp")
+        yield from ("mailbox", "mailbox-smtp", "pushes", "pushes-http2")
         if self.uses_own("DATABASE_URL"):
             yield "postgres"
         if self.uses_own("NATS_URL"):
@@ -74,6 +74,15 @@ class Blueprint:
     def mailbox(self) -> Part:
         program = environment.of_program(os.environ)
         return parts.mailbox(state=self.state, ports=self.ports, environment=program)
+
+    def pushes(self) -> Part:
+        program = environment.of_program(os.environ)
+        return parts.pushes(state=self.state, ports=self.ports, environment=program)
+
+    @property
+    def push_services(self) -> str:
+        """Where the push services of this machine are."""
+        return environment.push_services(self.ports)
 
     def service(self, name: str) -> Part:
         port, told = self.ports[f"{name}-http"], self.environment(name)
@@ -108,6 +117,7 @@ class Blueprint:
                 for service in self.services
             },
             "mailbox": f"http://{ports.address('mailbox')}",
+            "pushes": f"http://{ports.address('pushes')}",
             "smtp": ports.address("mailbox-smtp"),
             "keys": str(self.state.keys),
             "logs": str(self.state.logs),

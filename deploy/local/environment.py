@@ -4,6 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.databases import Database
+from deploy.local.keys import (
+    APPLE_KEY,
+    APPLE_KEY_ID,
+    APPLE_TEAM_ID,
+    APPLE_TOPIC,
+    GOOGLE_ACCOUNT,
+)
 from deploy.local.ports import HOST, Ports
 
 ISSUER = "https://issuer.clinic.localhost"
@@ -50,6 +57,11 @@ def of_program(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in kept if name in environment}
 
 
+def push_services(ports: Ports) -> str:
+    """HTTP/2 in the clear, for it stays on this machine."""
+    return f"http://{ports.address('pushes-http2')}"
+
+
 def _addresses(service: str, ports: Ports) -> dict[str, str]:
     return {
         "LISTEN": ports.address(service),
@@ -82,6 +94,16 @@ def _own(service: str, keys: Path, ports: Ports) -> dict[str, str]:
         "UNSUBSCRIBE_LISTEN": ports.address("notifications-unsubscribe"),
         "PUBLIC_URL": f"http://{ports.address('notifications-unsubscribe')}",
     }
+    push = {
+        "FCM_CREDENTIALS": str(keys / GOOGLE_ACCOUNT),
+        "FCM_URL": push_services(ports),
+        "APNS_KEY": str(keys / APPLE_KEY),
+        "APNS_KEY_ID": APPLE_KEY_ID,
+        "APNS_TEAM_ID": APPLE_TEAM_ID,
+        "APNS_TOPIC": APPLE_TOPIC,
+        "APNS_URL": push_services(ports),
+    }
     # Without the six minutes that an export of production stays behind, one can see it at work.
     files = {"DIRECTORY": str(keys.parent / "exports"), "CUTOFF": "0"}
-    return {"conversations": master_key, "export": files, "notifications": mail}.get(service, {})
+    own = {"conversations": master_key, "export": files, "notifications": mail | push}
+    return own.get(service, {})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_bytes
 
-from joserfc.jwk import OKPKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from deploy.local.ports import SERVICES
 from deploy.local.state import write_secret
@@ -23,6 +23,15 @@ MACHINES = {
 }
 _ISSUER = "issuer-dev"
 
+# With which notifications signs in to the push services, in the forms in which Google and Apple
+# hand them out.
+GOOGLE_ACCOUNT = "fcm-service-account.json"
+GOOGLE_PROJECT = "clinic-development"
+APPLE_KEY = "apns-development.p8"
+APPLE_KEY_ID = "DEVELOP001"
+APPLE_TEAM_ID = "DEVTEAM001"
+APPLE_TOPIC = "localhost.clinic.app"
+
 
 def make_keys(directory: Path) -> None:
     """Make what is missing; a key that is there is never replaced."""
@@ -34,6 +43,30 @@ def make_keys(directory: Path) -> None:
     master = directory / "master.key"
     if not master.exists():
         write_secret(master, b64encode(token_bytes(32)).decode())
+
+
+def make_push_keys(directory: Path, *, sign_in_url: str) -> None:
+    """As above; where to sign in may move from start to start, with the ports."""
+    apple = directory / APPLE_KEY
+    if not apple.exists():
+        write_secret(apple, ECKey.generate_key("P-256", private=True).as_pem(private=True).decode())
+    path = directory / GOOGLE_ACCOUNT
+    account = json.loads(path.read_text()) if path.exists() else _google_account()
+    if account.get("token_uri") != sign_in_url:
+        write_secret(path, json.dumps({**account, "token_uri": sign_in_url}, indent=2))
+
+
+def _google_account() -> dict[str, object]:
+    key = RSAKey.generate_key(2048, private=True)
+    return _marked(
+        {
+            "type": "service_account",
+            "project_id": GOOGLE_PROJECT,
+            "private_key_id": "development",
+            "private_key": key.as_pem(private=True).decode(),
+            "client_email": f"push@{GOOGLE_PROJECT}.iam.localhost",
+        }
+    )
 
 
 def _private_key(path: Path, kid: str) -> OKPKey:

@@ -59,6 +59,25 @@ def mailbox(*, state: State, ports: Ports, environment: Mapping[str, str]) -> Pa
     )
 
 
+def pushes(*, state: State, ports: Ports, environment: Mapping[str, str]) -> Part:
+    async def ready() -> bool:
+        return await says_ok(ports["pushes"], "/livez")
+
+    return Part(
+        name="pushes",
+        command=(
+            *(sys.executable, "-m", "deploy.local.pushes"),
+            *("--directory", str(state.pushes)),
+            *("--keys", str(state.keys)),
+            *("--http2-port", str(ports["pushes-http2"])),
+            *("--web-port", str(ports["pushes"])),
+        ),
+        log=state.logs / "pushes.log",
+        ready=ready,
+        environment=environment,
+    )
+
+
 async def says_ok(port: int, path: str) -> bool:
     """Whether an HTTP server on this machine answers 200."""
     try:

@@ -17,6 +17,8 @@ DEFAULTS: Mapping[str, int] = {
     "notifications-bounces": 8029,
     "mailbox": 8025,
     "mailbox-smtp": 8026,
+    "pushes": 8027,
+    "pushes-http2": 8028,
     "postgres": 50061,
     "nats": 50062,
 }

@@ -16,7 +16,7 @@ import psycopg
 from deploy.local import nats, postgres
 from deploy.local.blueprint import Blueprint
 from deploy.local.databases import Database, provide
-from deploy.local.keys import make_keys
+from deploy.local.keys import make_keys, make_push_keys
 from deploy.local.migrations import fingerprint
 from deploy.local.ports import SERVICES, Ports, PortTaken, free, ports_of, require_free
 from deploy.local.process import run
@@ -35,7 +35,7 @@ class Stack:
     """Use it as a context manager: inside, all parts are ready; outside, none is left.
 
     Its data stay in `directory`, where the next stack finds them again. The parts are "postgres",
-    "nats", "mailbox" and the services by their names.
+    "nats", "mailbox", "pushes" and the services by their names.
     """
 
     def __init__(
@@ -87,6 +87,10 @@ class Stack:
     @property
     def mailbox_url(self) -> str:
         return f"http://{self.plan.ports.address('mailbox')}"
+
+    @property
+    def pushes_url(self) -> str:
+        return f"http://{self.plan.ports.address('pushes')}"
 
     def address(self, service: str) -> str:
         """host:port of the public gRPC services."""
@@ -181,17 +185,18 @@ class Stack:
         state = self.plan.state
         state.logs.mkdir(exist_ok=True)
         await self._wait_for_ports()
-        self._tell("Starting PostgreSQL, NATS, the mailbox and the services …")
+        self._tell("Starting PostgreSQL, NATS, the mailbox, the push sink and the services …")
         state.note_running(self.plan.summary())
         make_keys(state.keys)
-        await together(self._come_up_with_tables(), self._start_nats(), self._start_mailbox())
+        make_push_keys(state.keys, sign_in_url=f"{self.plan.push_services}/token")
+        await together(self._come_up_with_tables(), self._start_nats(), self._start_sinks())
         services = [self._supervisor.start(self.plan.service(name)) for name in self.plan.services]
         await together(*services)
 
     async def _go_down(self) -> None:
         """In reverse order; services first, so that they can still say goodbye to the others."""
         await self._supervisor.end((*self.plan.services, *self._copies))
-        await self._supervisor.end(["nats", "mailbox"])
+        await self._supervisor.end(["nats", "mailbox", "pushes"])
         await self._supervisor.end(["postgres"])
         self.plan.state.note_ended()
         self._held.close()
@@ -236,8 +241,11 @@ class Stack:
             nats.prepare(self.plan.broker)
             await self._supervisor.start(self.plan.nats())
 
-    async def _start_mailbox(self) -> None:
-        await self._supervisor.start(self.plan.mailbox())
+    async def _start_sinks(self) -> None:
+        await together(
+            self._supervisor.start(self.plan.mailbox()),
+            self._supervisor.start(self.plan.pushes()),
+        )
 
 
 async def together(*tasks: Coroutine[None, None, None]) -> None:

@@ -59,6 +59,10 @@ class State:
         return self.directory / "mailbox"
 
     @property
+    def pushes(self) -> Path:
+        return self.directory / "pushes"
+
+    @property
     def nats(self) -> Path:
         return self.directory / "nats"
 

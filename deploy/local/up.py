@@ -89,6 +89,7 @@ def _places(stack: Stack) -> Iterator[str]:
             f"{stack.internal_address(service)}   {stack.http_url(service)}/metrics"
         )
     yield f"  {'mailbox':<14} {stack.mailbox_url}"
+    yield f"  {'pushes':<14} {stack.pushes_url}"
     yield f"  {'logs':<14} {_short(stack.logs)}"
     yield f"  {'keys':<14} {_short(stack.keys)}"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from email.headerregistry import Address
 from email.utils import parseaddr
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from services.chassis.settings import ChassisSettings, Secret, setting
@@ -53,6 +54,41 @@ def _is_web_address(text: str | None) -> bool:
     return text is None or text.startswith(("https://", "http://"))
 
 
+_APPLES = ("APNS_KEY", "APNS_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushSettings:
+    """A platform without credentials is off."""
+
+    fcm_credentials: Path | None = setting(
+        help="a Google service account as its JSON file; without it Android gets no pushes",
+        default=None,
+    )
+    fcm_url: str = setting(
+        help="where FCM is reached",
+        default="https://fcm.googleapis.com",
+        check=_is_web_address,
+    )
+    apns_key: Path | None = setting(
+        help="Apple's signing key, a p8 file; without it Apple devices get no pushes",
+        default=None,
+    )
+    apns_key_id: str | None = setting(help="the id of that key", default=None)
+    apns_team_id: str | None = setting(help="the team that the key is of", default=None)
+    apns_topic: str | None = setting(help="the app's bundle id", default=None)
+    apns_url: str = setting(
+        help="where APNs is reached; https://api.sandbox.push.apple.com for apps in development",
+        default="https://api.push.apple.com",
+        check=_is_web_address,
+    )
+
+    def __post_init__(self) -> None:
+        given = (self.apns_key, self.apns_key_id, self.apns_team_id, self.apns_topic)
+        if len({value is None for value in given}) > 1:
+            raise ValueError(f"{', '.join(_APPLES)} go together")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     chassis: ChassisSettings
@@ -96,7 +132,12 @@ class Settings:
         check=_is_web_address,
     )
 
+    push: PushSettings
+
     def __post_init__(self) -> None:
+        for name, url in (("FCM_URL", self.push.fcm_url), ("APNS_URL", self.push.apns_url)):
+            if not (url.startswith("https://") or self.chassis.development):
+                raise ValueError(f"{name} is https but for development: tokens go there")
         if (self.smtp_username is None) != (self.smtp_password is None):
             raise ValueError("SMTP_USERNAME and SMTP_PASSWORD go together")
         if self.smtp_password is not None and self.smtp_tls == "off":

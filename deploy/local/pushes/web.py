@@ -1,0 +1,57 @@
+"""The HTTP door: a page for people, JSON for tests."""
+
+import asyncio
+import json
+from http import HTTPStatus
+from pathlib import Path
+
+from deploy.local.pushes.credentials import Google
+from deploy.local.pushes.faults import Faults, MalformedFault, parse
+from deploy.local.pushes.store import Pushes
+from deploy.local.web import Request, Response, error_response, json_response, serve_one
+
+_PAGE = Path(__file__).with_name("page")
+_PAGE_FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+
+
+class Web:
+    def __init__(self, pushes: Pushes, faults: Faults, google: Google) -> None:
+        self._pushes = pushes
+        self._faults = faults
+        self._google = google
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request a connection."""
+        await serve_one(reader, writer, self._answer)
+
+    def _answer(self, request: Request) -> Response:
+        match request.method, request.path:
+            case "GET", "/livez":
+                return json_response({"live": True})
+            case "GET", "/pushes":
+                to, after = (request.query.get(name, [""])[0] for name in ("to", "after"))
+                pushes = self._pushes.list(to=to, after=after)
+                return json_response([push.as_json() for push in pushes])
+            case "DELETE", "/pushes":
+                self._pushes.clear()
+                return json_response({})
+            case "DELETE", "/access-tokens":
+                self._google.revoke()
+                return json_response({})
+            case _, "/faults":
+                return self._program(request)
+            case "GET", path if path in _PAGE_FILES:
+                file = _PAGE / _PAGE_FILES[path]
+                return Response(HTTPStatus.OK, file.read_bytes(), kind=_KINDS[file.suffix])
+        return error_response(HTTPStatus.NOT_FOUND, "There is nothing here.")
+
+    def _program(self, request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                self._faults.set(parse(json.loads(request.body)))
+            except (MalformedFault, ValueError) as error:
+                return error_response(HTTPStatus.BAD_REQUEST, str(error))
+        elif request.method == "DELETE":
+            self._faults.clear()
+        return json_response(self._faults.as_json())
