@@ -41,7 +41,10 @@ HEARTBEAT_SECONDS = 1.0
 _FULL = frozenset({10077, 10002})
 _WEEK_SECONDS = 7 * 86_400
 _DUPLICATES_SECONDS = 600
-_BATCH = 100
+_BATCH = 200
+# A batch of this many is followed by more: waiting a moment for them makes fewer transactions.
+_CROWD = 16
+_CROWD_SECONDS = 0.02
 _EXPIRES_SECONDS = 5
 
 log = get_logger()
@@ -127,13 +130,13 @@ class Bus:
         Raises Unavailable where that is not known (the same id may be published again), Refused
         where NATS will never take it.
         """
-        jetstream = self.jetstream
+        jetstream, headers = self.jetstream, to_headers(event)
         # More than this, headers included, and the server would end the whole connection.
-        if size(event) > self._client.max_payload:
+        if size(headers, event.payload) > self._client.max_payload:
             raise Refused
         try:
             await jetstream.publish(
-                event.subject, event.payload, timeout=PUBLISH_SECONDS, headers=to_headers(event)
+                event.subject, event.payload, timeout=PUBLISH_SECONDS, headers=headers
             )
         except NoStreamResponseError:
             await self.ensure_stream(self._service)
@@ -219,6 +222,7 @@ class PullConsumer:
         self._source = source
         self._durable = durable
         self._asked = 0
+        self._crowded = False
 
     async def run(self, take: Callable[[list[Msg]], Awaitable[None]]) -> None:
         """Serve for ever, over reconnects, restarts and deleted stores."""
@@ -249,8 +253,11 @@ class PullConsumer:
             batch = [await subscription.next_msg(timeout=2.5 * HEARTBEAT_SECONDS)]
         except (TimeoutError, NatsError):
             return []
+        if self._crowded:
+            await asyncio.sleep(_CROWD_SECONDS)
         while subscription.pending_msgs and len(batch) < _BATCH:
             batch.append(await subscription.next_msg(timeout=1))
+        self._crowded = len(batch) >= _CROWD
         for message in batch:
             status = _status(message)
             if status in ("404", "408", "409"):

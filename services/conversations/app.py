@@ -45,6 +45,8 @@ from services.directory_replica.replica import Replica
 
 NAME = "conversations"
 _POLL_SECONDS = 5.0
+# States come in crowds, as in an import: one pass for many.
+_CROWD_SECONDS = 0.05
 
 
 async def compose() -> Service:
@@ -132,6 +134,7 @@ async def keep_names(names: Names, directory: DirectoryClient, wanted: Signal) -
         while await refresh_names(names, fetch):
             pass
         await wanted.wait(_POLL_SECONDS)
+        await asyncio.sleep(_CROWD_SECONDS)
 
 
 async def keep_archival(archival: Archival, changed: Signal) -> None:
@@ -140,6 +143,7 @@ async def keep_archival(archival: Archival, changed: Signal) -> None:
         while await derive_archival(archival):
             pass
         await changed.wait(_POLL_SECONDS)
+        await asyncio.sleep(_CROWD_SECONDS)
 
 
 async def end_watches(tail: Tail, draining: asyncio.Event) -> None:
