@@ -33,6 +33,7 @@ from services.chassis.outbox import Sequencer
 from services.chassis.paging import PageTokens
 from services.chassis.server import registration
 from services.conversations.api.servicer import ConversationsServicer
+from services.conversations.domain.explaining import LedgerRow
 from services.conversations.storage.tail import Tail
 from services.conversations.storage.texts import Texts
 from services.conversations.storage.unit_of_work import Storage
@@ -88,11 +89,11 @@ class StatedWitnesses:
 
     async def deliveries(
         self, clinic_id: UUID, conversation_id: UUID, sequence: int
-    ) -> Sequence[bytes]:
+    ) -> Sequence[LedgerRow]:
         if not self.directory.reachable:
             raise Unavailable("Notifications is out of reach")
         delivery = Delivery(conversation_id=str(conversation_id), sequence=sequence)
-        return [delivery.SerializeToString()]
+        return [LedgerRow(delivery.SerializeToString(), not_arriving=False)]
 
     async def likely_duplicates(self, clinic_id: UUID, profile_id: UUID) -> Sequence[UUID]:
         if not self.directory.reachable:

@@ -9,12 +9,22 @@ from clinic.directory.v1.directory_internal_service_pb2 import (
     DirectoryInternalServiceListLikelyDuplicatesRequest,
 )
 from clinic.directory.v1.directory_internal_service_pb2_grpc import DirectoryInternalServiceStub
+from clinic.notifications.v1 import delivery_pb2
 from clinic.notifications.v1.notifications_internal_service_pb2 import ListDeliveriesRequest
 from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
     NotificationsInternalServiceStub,
 )
 from services.chassis.client import Peer
 from services.chassis.errors import NotFound
+from services.conversations.domain.explaining import LedgerRow
+
+_CAME_BACK = frozenset(
+    {
+        delivery_pb2.PROVIDER_STATE_BOUNCED,
+        delivery_pb2.PROVIDER_STATE_BAD_RECIPIENT,
+        delivery_pb2.PROVIDER_STATE_COMPLAINT,
+    }
+)
 
 
 class WitnessClients:
@@ -33,13 +43,16 @@ class WitnessClients:
 
     async def deliveries(
         self, clinic_id: UUID, conversation_id: UUID, sequence: int
-    ) -> Sequence[bytes]:
-        """The ledger's rows of one message, each serialised as it came."""
+    ) -> Sequence[LedgerRow]:
+        """The ledger's rows of one message."""
         request = ListDeliveriesRequest(conversation_id=str(conversation_id), sequence=sequence)
         response = await self._notifications_peer.call(
             self._notifications.ListDeliveries, request, clinic_id=clinic_id
         )
-        return [delivery.SerializeToString() for delivery in response.deliveries]
+        return [
+            LedgerRow(delivery.SerializeToString(), not_arriving=_is_not_arriving(delivery))
+            for delivery in response.deliveries
+        ]
 
     async def likely_duplicates(self, clinic_id: UUID, profile_id: UUID) -> Sequence[UUID]:
         """Profiles that look like the same person."""
@@ -51,3 +64,8 @@ class WitnessClients:
         except NotFound:
             return []
         return [UUID(found.profile_id) for found in response.likely_duplicates]
+
+
+def _is_not_arriving(delivery: delivery_pb2.Delivery) -> bool:
+    suppressed = delivery.state == delivery_pb2.DELIVERY_STATE_SUPPRESSED
+    return suppressed or delivery.provider_state in _CAME_BACK

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     NOTIFICATION = "NOTIFICATION"
     NOTIFICATIONS_UNREACHABLE = "NOTIFICATIONS_UNREACHABLE"
     LIKELY_DUPLICATE = "LIKELY_DUPLICATE"
+    MAIL_NOT_ARRIVING = "MAIL_NOT_ARRIVING"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,15 @@ class DeliveryCause:
     related_profile_id: UUID | None = None
     at: datetime | None = None
     delivery: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What notifications tells of one mail or push, as it came; `not_arriving` where it came back,
+    or goes to an address that mail came back from (I40)."""
+
+    delivery: bytes
+    not_arriving: bool
 
 
 def causes_of_people(people: People, survivor_id: UUID | None) -> list[DeliveryCause]:
@@ -62,11 +72,14 @@ def causes_of_message(
     return causes
 
 
-def causes_of_deliveries(deliveries: Sequence[bytes] | None) -> list[DeliveryCause]:
+def causes_of_deliveries(rows: Sequence[LedgerRow] | None) -> list[DeliveryCause]:
     """What became of mail and push; None where notifications could not be asked."""
-    if deliveries is None:
+    if rows is None:
         return [DeliveryCause(kind=Kind.NOTIFICATIONS_UNREACHABLE)]
-    return [DeliveryCause(kind=Kind.NOTIFICATION, delivery=delivery) for delivery in deliveries]
+    causes = [DeliveryCause(kind=Kind.NOTIFICATION, delivery=row.delivery) for row in rows]
+    if any(row.not_arriving for row in rows):
+        return [DeliveryCause(kind=Kind.MAIL_NOT_ARRIVING), *causes]
+    return causes
 
 
 def causes_of_duplicates(profile_ids: Sequence[UUID]) -> list[DeliveryCause]:

@@ -19,6 +19,7 @@ from services.conversations.domain.errors import (
 )
 from services.conversations.domain.explaining import (
     DeliveryCause,
+    LedgerRow,
     causes_of_deliveries,
     causes_of_duplicates,
     causes_of_message,
@@ -44,7 +45,7 @@ class Witnesses(Protocol):
 
     async def deliveries(
         self, clinic_id: UUID, conversation_id: UUID, sequence: int
-    ) -> Sequence[bytes]: ...
+    ) -> Sequence[LedgerRow]: ...
 
     async def likely_duplicates(self, clinic_id: UUID, profile_id: UUID) -> Sequence[UUID]: ...
 
@@ -72,7 +73,7 @@ async def explain_delivery(
 
 async def _deliveries(
     witnesses: Witnesses, clinic_id: UUID, conversation_id: UUID, sequence: int
-) -> Sequence[bytes] | None:
+) -> Sequence[LedgerRow] | None:
     try:
         return await witnesses.deliveries(clinic_id, conversation_id, sequence)
     except Unavailable:
