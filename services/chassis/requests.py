@@ -8,7 +8,7 @@ import hashlib
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.errors import AlreadyExists
@@ -27,6 +27,16 @@ where clinic_id = :clinic_id and actor = :actor and request_id = :request_id
 """)
 
 
+async def find(
+    connection: AsyncConnection, caller: Caller, request_id: UUID, *, method: str, content: str
+) -> UUID | None:
+    """What a first use of this id made, or None where it was not used yet: for work that is done
+    outside of any transaction and claimed when it is done. Raises AlreadyExists as `claim` does."""
+    key = {"clinic_id": caller.clinic, "actor": caller.actor, "request_id": request_id}
+    earlier = (await connection.execute(_EARLIER, key)).one_or_none()
+    return None if earlier is None else _result_of(earlier, request_id, method, content)
+
+
 async def claim(
     connection: AsyncConnection,
     caller: Caller,
@@ -43,12 +53,21 @@ async def claim(
     where the id was used for something else.
     """
     key = {"clinic_id": caller.clinic, "actor": caller.actor, "request_id": request_id}
-    fingerprint = hashlib.sha256(content.encode()).digest()
-    row = {"method": method, "fingerprint": fingerprint, "result_id": result_id}
+    row = {"method": method, "fingerprint": _fingerprint(content), "result_id": result_id}
     if (await connection.execute(_CLAIM, key | row)).scalar_one_or_none() is not None:
         return None
     earlier = (await connection.execute(_EARLIER, key)).one()
-    if earlier.method != method or bytes(earlier.fingerprint) != fingerprint:
+    return _result_of(earlier, request_id, method, content)
+
+
+def _fingerprint(content: str) -> bytes:
+    return hashlib.sha256(content.encode()).digest()
+
+
+def _result_of(
+    earlier: Row[tuple[object, ...]], request_id: UUID, method: str, content: str
+) -> UUID:
+    if earlier.method != method or bytes(earlier.fingerprint) != _fingerprint(content):
         raise AlreadyExists(
             "This request_id was used for a different request; make a new one",
             request_id=str(request_id),

@@ -49,6 +49,7 @@ from services.notifications.storage.due import Due
 from services.notifications.storage.unit_of_work import CONSUMER, Storage
 from services.notifications.usecases.dispatch_mail import MailWorks, dispatch_mail
 from services.notifications.usecases.rounds import rounds_of
+from services.notifications.usecases.send_code import CodeWorks
 from services.notifications.usecases.take_feedback import take_bounce
 
 NAME = "notifications"
@@ -85,7 +86,9 @@ async def compose() -> Service:
         settings=chassis,
         verifier=backbone.verifier(),
         public=public_services(storage, page_tokens),
-        internal=internal_services(backbone, storage, page_tokens, replica),
+        internal=internal_services(
+            backbone, storage, page_tokens, replica, code_works=code_works(storage, works)
+        ),
         tasks=backbone.tasks | mail_tasks(backbone, storage, works, applied=applied, due=due),
         ready=backbone.ready,
         on_denied=backbone.note_denial,
@@ -136,10 +139,15 @@ def public_services(storage: Storage, page_tokens: PageTokens) -> list[Registrat
 
 
 def internal_services(
-    backbone: Backbone, storage: Storage, page_tokens: PageTokens, replica: Replica
+    backbone: Backbone,
+    storage: Storage,
+    page_tokens: PageTokens,
+    replica: Replica,
+    *,
+    code_works: CodeWorks,
 ) -> list[Registration]:
     servicer = NotificationsInternalServicer(
-        storage, page_tokens, apply=partial(apply_messages, replica)
+        storage, page_tokens, apply=partial(apply_messages, replica), code_works=code_works
     )
     operations = OperationsServicer(backbone, page_tokens)
     return [
@@ -185,6 +193,16 @@ def mail_works(
         ),
         prints=AddressPrints(settings.chassis.sealing_bytes),
         return_paths=return_paths(settings),
+    )
+
+
+def code_works(storage: Storage, works: MailWorks) -> CodeWorks:
+    return CodeWorks(
+        storage=storage,
+        directory=works.directory,
+        channel=works.channel,
+        composer=works.composer,
+        prints=works.prints,
     )
 
 

@@ -103,6 +103,7 @@ PLAIN: Mapping[str, tuple[str, str, Mapping[str, object]]] = {
     "directory.internal.ListLikelyDuplicates": ("profile_id", "person", {}),
     "notifications.internal.GetDelivery": ("delivery_id", "delivery", {}),
     "notifications.internal.RetryDelivery": ("delivery_id", "delivery", {}),
+    "notifications.internal.SendCode": ("staff_id", "person", {"code": "1234"}),
     "notifications.internal.LiftSuppression": ("suppression_id", "suppression", {}),
     "notifications.internal.RecordProviderFeedback": (
         "dispatch_id",

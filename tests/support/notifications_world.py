@@ -54,6 +54,7 @@ from services.directory_replica.states import EndCause, SessionState, State, Ver
 from services.messaging_rule import Side
 from services.notifications.api.internal_servicer import NotificationsInternalServicer
 from services.notifications.api.servicer import NotificationsServicer
+from services.notifications.app import code_works
 from services.notifications.channels.prints import AddressPrints
 from services.notifications.channels.rendering import Composer
 from services.notifications.channels.return_paths import ReturnPaths
@@ -503,7 +504,10 @@ async def notifications_world(
             return_paths=RETURN_PATHS,
         )
         internal = NotificationsInternalServicer(
-            storage, page_tokens, apply=partial(apply_messages, replica)
+            storage,
+            page_tokens,
+            apply=partial(apply_messages, replica),
+            code_works=code_works(storage, works),
         )
         edge = await stack.enter_async_context(
             serving(

@@ -22,6 +22,7 @@ from services.notifications.usecases.list_deliveries import ListDeliveries
 from services.notifications.usecases.list_devices import ListDevices
 from services.notifications.usecases.list_suppressions import ListSuppressions
 from services.notifications.usecases.retry_delivery import RetryDelivery
+from services.notifications.usecases.send_code import SendCode
 from services.notifications.usecases.take_feedback import RecordProviderFeedback
 
 _FEEDBACK = {
@@ -103,6 +104,15 @@ def to_lift_suppression(
     return LiftSuppression(
         caller=caller,
         suppression_id=parse_id(request.suppression_id, field="suppression_id"),
+        request_id=parse_id(request.request_id, field="request_id"),
+    )
+
+
+def to_send_code(request: internal_pb.SendCodeRequest, caller: Caller) -> SendCode:
+    return SendCode(
+        caller=caller,
+        staff_id=parse_id(request.staff_id, field="staff_id"),
+        code=request.code,
         request_id=parse_id(request.request_id, field="request_id"),
     )
 

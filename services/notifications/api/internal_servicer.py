@@ -21,6 +21,7 @@ from services.notifications.usecases.lift_suppression import lift_suppression
 from services.notifications.usecases.list_deliveries import list_deliveries
 from services.notifications.usecases.list_suppressions import list_suppressions
 from services.notifications.usecases.retry_delivery import retry_delivery
+from services.notifications.usecases.send_code import CodeWorks, send_code
 from services.notifications.usecases.take_feedback import record_provider_feedback
 
 Context = grpc.aio.ServicerContext[Message, Message]
@@ -30,8 +31,11 @@ Apply = Callable[[UUID, Sequence[State]], Awaitable[None]]
 class NotificationsInternalServicer(NotificationsInternalServiceServicer):
     """`clinic.notifications.v1.NotificationsInternalService`."""
 
-    def __init__(self, storage: Storage, page_tokens: PageTokens, *, apply: Apply) -> None:
+    def __init__(
+        self, storage: Storage, page_tokens: PageTokens, *, apply: Apply, code_works: CodeWorks
+    ) -> None:
         self._storage = storage
+        self._code_works = code_works
         self._tokens = page_tokens
         self._apply = apply
 
@@ -95,3 +99,8 @@ class NotificationsInternalServicer(NotificationsInternalServiceServicer):
         command = convert.to_record_provider_feedback(request, current_caller())
         deliveries = await self._storage.run(record_provider_feedback, command)
         return pb.RecordProviderFeedbackResponse(deliveries=map(convert.from_delivery, deliveries))
+
+    async def SendCode(self, request: pb.SendCodeRequest, context: Context) -> pb.SendCodeResponse:
+        command = convert.to_send_code(request, current_caller())
+        await send_code(command, works=self._code_works)
+        return pb.SendCodeResponse()

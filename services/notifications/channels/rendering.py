@@ -5,6 +5,7 @@ from email.headerregistry import Address
 from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import quote
+from uuid import UUID
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -12,9 +13,11 @@ from services.chassis.clock import Clock
 from services.notifications.channels.mime import alternatives, from_header, plain_header
 from services.notifications.channels.unsubscribe import UnsubscribeTokens
 from services.notifications.domain.mail import (
+    CODE_SUBJECT,
     SUBJECT,
     Addressee,
     Contents,
+    OneTimeCode,
     link_to_read,
     one_line,
     wire_address,
@@ -51,6 +54,8 @@ class Composer:
         )
         self._plain = templates.get_template("new_messages.txt")
         self._html = templates.get_template("new_messages.html")
+        self._plain_code = templates.get_template("code.txt")
+        self._html_code = templates.get_template("code.html")
 
     def compose(self, contents: Contents, addressee: Addressee) -> bytes:
         """The mail as it goes over the wire."""
@@ -70,19 +75,36 @@ class Composer:
             boundary=f"=_{contents.dispatch_id.hex}",
         )
 
+    def compose_code(self, code: OneTimeCode, addressee: Addressee) -> bytes:
+        """A mail with a one-time code, as it goes over the wire."""
+        words = {
+            "subject": CODE_SUBJECT,
+            "sender_name": one_line(addressee.sender_name),
+            "code": code.text,
+        }
+        return alternatives(
+            self._common_headers(CODE_SUBJECT, code.id, addressee),
+            plain=self._plain_code.render(words),
+            html=self._html_code.render(words),
+            boundary=f"=_{code.id.hex}",
+        )
+
     def _headers(
         self, contents: Contents, addressee: Addressee, unsubscribe_url: str | None
     ) -> Iterator[bytes]:
-        domain = self._sender.rpartition("@")[2]
-        yield plain_header("Subject", SUBJECT)
-        yield from_header(one_line(addressee.sender_name), self._sender)
-        yield plain_header("To", str(Address(addr_spec=wire_address(addressee.address))))
-        yield plain_header("Date", format_datetime(self._clock()))
-        yield plain_header("Message-ID", f"<{contents.dispatch_id}@{domain}>")
-        yield plain_header("Auto-Submitted", "auto-generated")
+        yield from self._common_headers(SUBJECT, contents.dispatch_id, addressee)
         if unsubscribe_url is not None:
             yield plain_header("List-Unsubscribe", f"<{unsubscribe_url}>")
             yield plain_header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+
+    def _common_headers(self, subject: str, id: UUID, addressee: Addressee) -> Iterator[bytes]:
+        domain = self._sender.rpartition("@")[2]
+        yield plain_header("Subject", subject)
+        yield from_header(one_line(addressee.sender_name), self._sender)
+        yield plain_header("To", str(Address(addr_spec=wire_address(addressee.address))))
+        yield plain_header("Date", format_datetime(self._clock()))
+        yield plain_header("Message-ID", f"<{id}@{domain}>")
+        yield plain_header("Auto-Submitted", "auto-generated")
 
     def _unsubscribe_url(self, contents: Contents) -> str | None:
         if self._public_url is None or not contents.is_for_staff:

@@ -15,6 +15,10 @@ class DispatchNotFound(NotFound):
     reason = "DISPATCH_NOT_FOUND"
 
 
+class StaffAddressNotFound(NotFound):
+    reason = "STAFF_ADDRESS_NOT_FOUND"
+
+
 class DeliveryNotRetryable(FailedPrecondition):
     reason = "DELIVERY_NOT_RETRYABLE"
 

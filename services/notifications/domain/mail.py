@@ -1,14 +1,18 @@
 """What a mail about new messages says: how many, where to read them, and nothing of them (P12)."""
 
+import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from services.chassis.errors import InvalidArgument
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import Recipient
 
 SUBJECT = "You have a new secure message"
+CODE_SUBJECT = "Your one-time code"
+_CODE = re.compile(r"[0-9A-Za-z-]{4,32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,18 @@ class Contents:
     @property
     def is_for_staff(self) -> bool:
         return self.recipient.side is Side.STAFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneTimeCode:
+    """`id` makes a repeat the same mail. Raises InvalidArgument for what is no code."""
+
+    id: UUID
+    text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if _CODE.fullmatch(self.text) is None:
+            raise InvalidArgument("code is 4 to 32 letters, digits and hyphens", field="code")
 
 
 def link_to_read(portal_base: str, contents: Contents) -> str | None:

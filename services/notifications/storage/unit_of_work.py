@@ -124,6 +124,14 @@ class Transaction:
         record = audit.Record(action=action, object_type=object_type, object_id=id)
         await audit.add(self.connection, caller, self.clinic_id, record)
 
+    async def known_result(
+        self, caller: Caller, request_id: UUID, *, method: str, content: str
+    ) -> UUID | None:
+        """What this request has made, where it is claimed only when its work is done."""
+        return await requests.find(
+            self.connection, caller, request_id, method=method, content=content
+        )
+
     async def earlier_result(
         self, caller: Caller, request_id: UUID, *, method: str, content: str, result_id: UUID
     ) -> UUID | None:
