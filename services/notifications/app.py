@@ -1,7 +1,7 @@
 """Composition root: the only module that knows every concrete class of this service."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
@@ -72,11 +72,11 @@ async def compose() -> Service:
     replica = Replica(backbone.app, details, applied=applied.set)
     feed_replica(backbone, replica, details, events["directory"])
 
-    def committed() -> None:
-        for wake in due.values():
-            wake.set()
+    def held(channels: Collection[Channel]) -> None:
+        for channel in channels:
+            due[channel].set()
 
-    storage = Storage(backbone.app, replica, committed=committed)
+    storage = Storage(backbone.app, replica, held=held)
     consume_conversations(backbone, storage, events["conversations"])
     tokens = UnsubscribeTokens(chassis.sealing_bytes)
     works = mail_works(settings, storage=storage, directory=directory, tokens=tokens)

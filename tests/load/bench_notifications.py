@@ -34,7 +34,7 @@ UNLIMITED = {
     "CONVERSATIONS_SEND_RATE_CLINIC": "1e6",
 }
 # As many as the service opens to one mail server.
-_CONNECTIONS = 8
+_CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from services.notifications.channels.failures import AddressRefused, TryLater
 # Together well within a claim's lease.
 CONNECT_SECONDS = 5.0
 MAIL_SECONDS = 30.0
-AT_ONCE = 8
+AT_ONCE = 16
 MOST_MAILS = 100
 IDLE_SECONDS = 10.0
 _AVOIDED_SECONDS = 30.0

@@ -13,7 +13,9 @@ from services.notifications.usecases.claim_dispatch import ClaimDispatch
 
 # More than a provider is handed at once: while some are handed over, others are claimed and looked
 # at, and those that are at the same step share its transaction.
-AT_ONCE = 32
+AT_ONCE = 64
+# Fewer are not looked for: each look costs as much as a mail.
+_FEWEST = 8
 _POLL_SECONDS = 0.25
 _PAUSE_SECONDS = 1.0
 _FINISH_SECONDS = 4.0
@@ -45,7 +47,7 @@ class DueDispatches:
 
     async def _start_due(self) -> None:
         room = AT_ONCE - len(self._under_way)
-        if not room:
+        if room < _FEWEST:
             return
         under_way = self._under_way.keys()
         for found in await self._due.dispatches(self._channel, besides=under_way, most=room):

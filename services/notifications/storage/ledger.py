@@ -13,7 +13,14 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifications.domain.delivery import Channel, Delivery, Dispatch, Recipient, Whom
+from services.notifications.domain.delivery import (
+    Channel,
+    Delivery,
+    Dispatch,
+    Recipient,
+    State,
+    Whom,
+)
 from services.notifications.domain.fact import ConversationRead, MessageDeleted
 from services.notifications.storage.deliveries import COLUMNS, to_deliveries, to_row
 
@@ -108,8 +115,11 @@ class Burst:
 
 
 class Ledger:
+    """`holds` are the channels that it has left something to be sent by."""
+
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.holds: set[Channel] = set()
 
     async def lock(self, people: Iterable[Whom]) -> None:
         """One transaction at a time decides and moves what concerns these people.
@@ -123,13 +133,18 @@ class Ledger:
         """Those that are new; a message, recipient and channel that has its row keeps it."""
         if not deliveries:
             return []
+        self._note(deliveries)
         added = await self._connection.execute(_ADD, {"rows": _rows(deliveries)})
         ids = set(added.scalars())
         return [delivery for delivery in deliveries if delivery.id in ids]
 
     async def save(self, deliveries: Sequence[Delivery]) -> None:
         if deliveries:
+            self._note(deliveries)
             await self._connection.execute(_SAVE, {"rows": _rows(deliveries)})
+
+    def _note(self, deliveries: Sequence[Delivery]) -> None:
+        self.holds |= {each.channel for each in deliveries if each.state is State.HELD}
 
     async def open_dispatches(self, bursts: Collection[Burst]) -> Mapping[Burst, Dispatch]:
         """The dispatches that still wait, which further messages of the thread join (I42)."""

@@ -16,7 +16,7 @@ from services.chassis.errors import DomainError
 from services.chassis.identity import Caller
 from services.directory_replica.gate import Gate
 from services.directory_replica.replica import Replica
-from services.notifications.domain.delivery import Delivery, Recipient, Whom
+from services.notifications.domain.delivery import Channel, Delivery, Recipient, Whom
 from services.notifications.domain.device import DeviceAddress
 from services.notifications.storage.deliveries import Deliveries
 from services.notifications.storage.devices import Devices, devices_of
@@ -45,6 +45,7 @@ class ClinicsCommand(Protocol):
 CC = TypeVar("CC", bound=CallersCommand)
 OC = TypeVar("OC", bound=ClinicsCommand)
 R = TypeVar("R")
+Body = Callable[[AsyncConnection, datetime], Awaitable[tuple[R, Ledger]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +148,28 @@ class Transaction:
 
 
 class Storage:
-    """Transactions for use cases; `committed` is told after each."""
+    """Transactions for use cases; `held` is told after those that left something to be sent."""
 
     def __init__(
-        self, database: Database, replica: Replica, *, committed: Callable[[], None]
+        self,
+        database: Database,
+        replica: Replica,
+        *,
+        held: Callable[[Collection[Channel]], None],
     ) -> None:
         self._database = database
         self._replica = replica
         self._gate = Gate(database, replica)
-        self._committed = committed
+        self._held = held
 
     async def run(self, work: Callable[[Transaction, CC], Awaitable[R]], command: CC) -> R:
         """`work(tx, command)` in one transaction of the caller's clinic and session."""
 
-        async def body(connection: AsyncConnection, now: datetime) -> R:
-            return await work(_transaction(connection, command.caller.clinic, now), command)
+        async def body(connection: AsyncConnection, now: datetime) -> tuple[R, Ledger]:
+            tx = _transaction(connection, command.caller.clinic, now)
+            return await work(tx, command), tx.batch.ledger
 
-        result = await self._gate.run(command.caller, body)
-        self._committed()
-        return result
+        return self._told(await self._gate.run(command.caller, body))
 
     async def act(self, work: Callable[[Transaction, OC], Awaitable[R]], command: OC) -> R:
         """`work(tx, command)` in one transaction, on this service's own behalf.
@@ -174,8 +178,9 @@ class Storage:
         directory then gave. Raises NotHeld where they could not be had.
         """
 
-        async def body(connection: AsyncConnection, now: datetime) -> R:
-            return await work(_transaction(connection, command.clinic_id, now), command)
+        async def body(connection: AsyncConnection, now: datetime) -> tuple[R, Ledger]:
+            tx = _transaction(connection, command.clinic_id, now)
+            return await work(tx, command), tx.batch.ledger
 
         return await self._acted(body, {command.clinic_id})
 
@@ -184,8 +189,9 @@ class Storage:
     ) -> R:
         """As `act`, for many commands of any clinics in one transaction."""
 
-        async def body(connection: AsyncConnection, now: datetime) -> R:
-            return await work(_batch(connection, now), commands)
+        async def body(connection: AsyncConnection, now: datetime) -> tuple[R, Ledger]:
+            tx = _batch(connection, now)
+            return await work(tx, commands), tx.ledger
 
         return await self._acted(body, {command.clinic_id for command in commands})
 
@@ -200,21 +206,18 @@ class Storage:
 
         return Batcher(commit, key=_clinic_of).submit
 
-    async def _acted(
-        self, body: Callable[[AsyncConnection, datetime], Awaitable[R]], clinics: Collection[UUID]
-    ) -> R:
+    async def _acted(self, body: Body[R], clinics: Collection[UUID]) -> R:
         for _ in range(_LOOK_UPS):
             try:
-                return await self._committed_of(body, clinics)
+                return self._told(await self._database.transact(body, clinics=clinics))
             except NotHeld as lacking:
                 await self._look_up(lacking)
-        return await self._committed_of(body, clinics)
+        return self._told(await self._database.transact(body, clinics=clinics))
 
-    async def _committed_of(
-        self, body: Callable[[AsyncConnection, datetime], Awaitable[R]], clinics: Collection[UUID]
-    ) -> R:
-        result = await self._database.transact(body, clinics=clinics)
-        self._committed()
+    def _told(self, done: tuple[R, Ledger]) -> R:
+        result, ledger = done
+        if ledger.holds:
+            self._held(ledger.holds)
         return result
 
     async def _look_up(self, lacking: NotHeld) -> None:
