@@ -18,6 +18,7 @@ from services.chassis.interceptors.authentication import Verifier
 from services.chassis.lifecycle import Check, Close, Task
 from services.chassis.limits import TokenBucket
 from services.chassis.outbox import Sequencer
+from services.chassis.progress import measure
 from services.chassis.relay import Refused, Relay
 from services.chassis.schema import current_revision, newest_revision
 from services.chassis.settings import ChassisSettings
@@ -61,6 +62,7 @@ class Backbone:
             "sequencer": self._sequencer.run,
             "relay": self._relay.run,
             "retention": lambda: retention.run(self.worker),
+            "progress": lambda: measure(self.worker),
         }
         self.ready: dict[str, Check] = {"database": self._database_is_ready}
         self.close: list[Close] = [self.bus.close, self.app.close, self.worker.close]

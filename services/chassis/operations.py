@@ -18,6 +18,7 @@ from services.chassis.errors import InvalidArgument, NotFound, Unimplemented
 from services.chassis.identity import Caller, current_caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import PageTokens, page_size
+from services.chassis.progress import read_progress
 from services.chassis.wire import from_event
 
 Context = grpc.aio.ServicerContext[Message, Message]
@@ -27,8 +28,6 @@ Rotate = Callable[[Caller, UUID], Awaitable[int]]
 _EVENTS_DEFAULT = 100
 _EVENTS_MOST = 500
 
-_SWEEPS = text("select source, incarnation, position from sweeps order by source")
-_WAITING = text("select count(*) from outbox where position is null")
 _AUDIT = text("""
 select id, clinic_id, actor, action, object_type, object_id, outcome, reason, recorded_at
 from audit where clinic_id = :clinic_id and (:actor = '' or actor = :actor)
@@ -183,26 +182,21 @@ class OperationsServicer(OperationsServiceServicer):
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: Context
     ) -> pb.GetStatusResponse:
-        async def work(connection: AsyncConnection) -> pb.GetStatusResponse:
-            bounds = await outbox.read_bounds(connection)
-            waiting = (await connection.execute(_WAITING)).scalar_one()
-            sweeps = await connection.execute(_SWEEPS)
-            return pb.GetStatusResponse(
-                incarnation=bounds.incarnation,
-                last_position=bounds.last,
-                published_position=bounds.published,
-                unpublished_events=bounds.last - bounds.published + waiting,
-                bus_connected=self._backbone.bus.connected,
-                consumers=[
-                    pb.ConsumerStatus(
-                        source=row.source, position=row.position, incarnation=row.incarnation
-                    )
-                    for row in sweeps
-                ],
-                dead_letters=await dead_letters.count(connection),
-            )
-
-        return await self._worker.connect(work)
+        progress = await self._worker.connect(read_progress)
+        return pb.GetStatusResponse(
+            incarnation=progress.incarnation,
+            last_position=progress.last_position,
+            published_position=progress.published_position,
+            unpublished_events=progress.unpublished,
+            bus_connected=self._backbone.bus.connected,
+            consumers=[
+                pb.ConsumerStatus(
+                    source=each.source, position=each.position, incarnation=each.incarnation
+                )
+                for each in progress.handled
+            ],
+            dead_letters=progress.dead_letters,
+        )
 
     async def RotateKeys(
         self, request: pb.RotateKeysRequest, context: Context

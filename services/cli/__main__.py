@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from services.cli.commands import (
     accounts,
     clinic,
+    deliveries,
     demos,
     exports,
     importing,
@@ -52,7 +53,7 @@ def build_parser() -> ArgumentParser:
     watching.add(commands)
     clinic.add(commands)
     importing.add(commands)
-    exports.add(ops.add(commands))
+    exports.add(deliveries.add(ops.add(commands)))
     demos.add(commands)
     return parser
 

@@ -42,10 +42,12 @@ from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
 from services.notifications.consumers.due_dispatches import DueDispatches
+from services.notifications.consumers.lag import measure_lag
 from services.notifications.domain.delivery import Channel
 from services.notifications.settings import PREFIX, Settings
 from services.notifications.storage.dispatches import Dispatches
 from services.notifications.storage.due import Due
+from services.notifications.storage.lag import Lag
 from services.notifications.storage.unit_of_work import CONSUMER, Storage
 from services.notifications.usecases.dispatch_mail import MailWorks, dispatch_mail
 from services.notifications.usecases.rounds import rounds_of
@@ -221,5 +223,6 @@ def mail_tasks(
     )
     return {
         "due mail": due_mail.run,
+        "lag": lambda: measure_lag(Lag(backbone.worker)),
         "consequences": lambda: draw_consequences(waiting, storage, applied=applied),
     }

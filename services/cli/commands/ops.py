@@ -1,14 +1,13 @@
-"""What the support team does: status, dead letters, audit, deliveries."""
+"""What the support team does: status, dead letters, audit."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 
 from rich.console import Group
 
-from clinic.notifications.v1 import delivery_pb2
-from clinic.notifications.v1 import notifications_internal_service_pb2 as notifications_pb
 from clinic.operations.v1 import operations_service_pb2 as pb
 from services.chassis.ids import uuid7
-from services.cli.failures import Failed, Refused
+from services.cli.failures import Refused
 from services.cli.output import (
     Json,
     Row,
@@ -20,7 +19,6 @@ from services.cli.output import (
     plain,
     table,
     when,
-    word,
 )
 from services.cli.parsing import Commands, add_clinic, command, group
 from services.cli.places import SERVICES
@@ -61,16 +59,6 @@ def _add_looking(ops: Commands) -> None:
     parser.add_argument("--actor", default="", help="only what this one did, as staff:<id>")
     parser.add_argument("--object", default="", metavar="ID", help="only what was done to this")
     add_clinic(parser)
-    parser = command(
-        ops,
-        "deliveries",
-        deliveries,
-        help="list what became of the mails about a conversation or to somebody",
-        examples=["clinic ops deliveries --conversation 0199d1a0-…"],
-    )
-    parser.add_argument("--conversation", default="", metavar="ID")
-    parser.add_argument("--recipient", default="", metavar="ID", help="staff member or profile")
-    add_clinic(parser)
 
 
 def _add_dead_letters(ops: Commands) -> None:
@@ -100,20 +88,23 @@ def _add_service(parser: ArgumentParser) -> None:
 
 async def status(session: Session, arguments: Namespace) -> Told:
     ops = session.desk.ops()
-    data: dict[str, Json] = {}
-    rows: list[Row] = []
-    ok = True
+    answers: dict[str, pb.GetStatusResponse] = {}
+    refusals: dict[str, Refused] = {}
     for service, stub in session.suite.operations.items():
         try:
-            answer = await ops.call(stub.GetStatus, pb.GetStatusRequest())
+            answers[service] = await ops.call(stub.GetStatus, pb.GetStatusRequest())
         except Refused as refused:
-            data[service], ok = {"error": str(refused)}, False
-            rows.append((service, refused.message, "", "", ""))
-        else:
-            data[service] = as_data(answer)
-            rows.append(_status_row(service, answer))
-    columns = ("service", "events", "on the bus", "bus", "dead letters")
-    return Told(data, table(columns, rows, empty=""), ok=ok)
+            refusals[service] = refused
+    data: dict[str, Json] = {service: as_data(answer) for service, answer in answers.items()}
+    data |= {service: {"error": str(refused)} for service, refused in refusals.items()}
+    rows: list[Row] = [
+        _status_row(service, answers[service], behind=_behind(answers[service], answers))
+        if service in answers
+        else (service, refusals[service].message, "", "", "", "")
+        for service in session.suite.operations
+    ]
+    columns = ("service", "events", "on the bus", "bus", "has yet to sweep", "dead letters")
+    return Told(data, table(columns, rows, empty=""), ok=not refusals)
 
 
 async def list_dead_letters(session: Session, arguments: Namespace) -> Told:
@@ -175,27 +166,22 @@ async def audit(session: Session, arguments: Namespace) -> Told:
     return Told([as_data(each) for each in answer.audit_records], Group(*parts))
 
 
-async def deliveries(session: Session, arguments: Namespace) -> Told:
-    if not arguments.conversation and not arguments.recipient:
-        raise Failed("Say of what: --conversation ID, --recipient ID, or both.")
-    request = notifications_pb.ListDeliveriesRequest(
-        conversation_id=arguments.conversation,
-        recipient_id=arguments.recipient,
-        page_size=_PAGE,
+def _behind(answer: pb.GetStatusResponse, sources: Mapping[str, pb.GetStatusResponse]) -> str:
+    """How many events of each source are not known to be handled, where the source answered."""
+    return ", ".join(
+        f"{max(sources[each.source].last_position - each.position, 0)} of {each.source}"
+        for each in answer.consumers
+        if each.source in sources and each.incarnation == sources[each.source].incarnation
     )
-    ops = session.desk.ops(session.clinic_of(arguments))
-    answer = await ops.call(session.suite.notifications_internal.ListDeliveries, request)
-    rows = [_delivery_row(each) for each in answer.deliveries]
-    shown = table(("message, recipient", "to", "by", "state"), rows, empty="No deliveries.")
-    return Told([as_data(each) for each in answer.deliveries], shown)
 
 
-def _status_row(service: str, answer: pb.GetStatusResponse) -> Row:
+def _status_row(service: str, answer: pb.GetStatusResponse, *, behind: str) -> Row:
     return (
         service,
         str(answer.last_position),
         f"{answer.published_position} ({answer.unpublished_events} waiting)",
         "connected" if answer.bus_connected else "out of reach",
+        behind,
         str(answer.dead_letters),
     )
 
@@ -215,16 +201,4 @@ def _audit_row(record: pb.AuditRecord) -> Row:
     return (
         when(record.record_time),
         named(did, f"by {record.actor}", f"to {record.object_type} {record.object_id}"),
-    )
-
-
-def _delivery_row(delivery: delivery_pb2.Delivery) -> Row:
-    state = word(delivery_pb2.DeliveryState.Name(delivery.state), "DELIVERY_STATE_")
-    reason = word(delivery_pb2.DeliveryReason.Name(delivery.reason), "DELIVERY_REASON_")
-    side = word(delivery_pb2.RecipientSide.Name(delivery.recipient_side), "RECIPIENT_SIDE_")
-    return (
-        named(f"message {delivery.sequence}", delivery.conversation_id, delivery.recipient_id),
-        side,
-        word(delivery_pb2.Channel.Name(delivery.channel), "CHANNEL_"),
-        f"{state} ({reason})" if reason else state,
     )

@@ -16,7 +16,9 @@ from services.chassis.errors import OutOfRange
 from services.chassis.events_client import EventsClient
 from services.chassis.identity import Caller, Role
 from services.chassis.interceptors.status import error_info
+from services.chassis.progress import read_progress, show
 from services.chassis.sweep import start_at_oldest
+from services.chassis.telemetry import exposition
 from tests.support.events import a_fact, write
 from tests.support.grpc_world import AUDIENCE, bearer, failure, reason
 from tests.support.operations_world import SERVICE
@@ -205,6 +207,15 @@ async def test_the_status_says_how_far_everything_has_come(ops, events, app, loo
         consumers=[pb.ConsumerStatus(source="directory", position=7, incarnation="i1")],
         dead_letters=1,
     )
+    show(await worker.connect(read_progress))
+    shown = exposition().decode()
+    for line in (
+        "clinic_events_position 5.0",
+        "clinic_events_unpublished 3.0",
+        'clinic_consumer_position{source="directory"} 7.0',
+        "clinic_dead_letters 1.0",
+    ):
+        assert line in shown.splitlines()
 
 
 @pytest.mark.parametrize(

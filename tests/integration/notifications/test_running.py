@@ -18,6 +18,7 @@ from services.notifications.consumers.due_dispatches import DueDispatches
 from services.notifications.domain.delivery import Channel, Recipient
 from services.notifications.domain.fact import MessageSent
 from services.notifications.domain.message import Message
+from services.notifications.storage.lag import Lag
 from services.notifications.storage.unit_of_work import CONSUMER
 from services.notifications.usecases.dispatch_mail import dispatch_mail
 from services.notifications.usecases.take_facts import take_facts
@@ -203,3 +204,16 @@ async def test_nothing_written_down_holds_a_name_or_an_address(world, capfd):
     for secret in (world.address_of(thread.profile_id), world.address_of(thread.staff_id)):
         assert secret not in written
     assert "CANARY" not in written + mails
+
+
+async def test_how_late_mail_is_can_be_seen(world):
+    thread = await world.thread()
+    await thread.send()
+    world.let_pass(LONG)
+    lag = Lag(world.worker)
+
+    late = await lag.seconds()
+    await world.dispatch_due()
+
+    assert late[Channel.EMAIL] >= LONG.total_seconds()
+    assert (await lag.seconds())[Channel.EMAIL] < LONG.total_seconds()
