@@ -9,12 +9,19 @@ from services.chassis.interceptors.call import Call, Method, Serve
 from services.chassis.limits import DEADLINE_DEFAULT, DEADLINE_MOST
 
 _ends_at: ContextVar[float] = ContextVar("ends_at")
+_began_at: ContextVar[float] = ContextVar("began_at")
 
 
 def remaining() -> float | None:
     """Seconds left to the call being served; None outside of one, or in a stream without end."""
     ends_at = _ends_at.get(None)
     return None if ends_at is None else ends_at - asyncio.get_running_loop().time()
+
+
+def elapsed() -> float:
+    """Seconds since the call being served arrived; none outside of one."""
+    now = asyncio.get_running_loop().time()
+    return now - _began_at.get(now)
 
 
 class Deadline:
@@ -38,7 +45,9 @@ class Deadline:
         async def serve(call: Call) -> bytes | None:
             given = _given(call)
             seconds = default if given is None else min(given, most)
-            ends_at = asyncio.get_running_loop().time() + seconds
+            began_at = asyncio.get_running_loop().time()
+            ends_at = began_at + seconds
+            _began_at.set(began_at)
             _ends_at.set(ends_at)
             timer = asyncio.timeout_at(ends_at)
             try:

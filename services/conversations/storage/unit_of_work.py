@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from services.chassis.batching import SKIPPED, Batcher, Skipped
 from services.chassis.database import Database
 from services.chassis.errors import DomainError
 from services.chassis.identity import Caller
+from services.chassis.interceptors.deadline import elapsed
 from services.chassis.outbox import NewEvent
 from services.chassis.telemetry import current_traceparent
 from services.conversations.domain.message import Message
@@ -43,12 +44,14 @@ R = TypeVar("R")
 class Transaction:
     """The stores of one transaction, scoped to the caller's clinic.
 
-    `now` is when the transaction began: on arrival, before any lock (I18).
+    `now` is when the transaction began, `arrived_at` when the call reached this process, by the
+    database's clock: whatever it waited for costs its caller nothing (I18).
     """
 
     connection: AsyncConnection
     caller: Caller
     now: datetime
+    arrived_at: datetime
     conversations: Conversations
     messages: Messages
     people: PeopleStore
@@ -135,6 +138,7 @@ class Storage:
             connection=connection,
             caller=caller,
             now=now,
+            arrived_at=now - timedelta(seconds=elapsed()),
             conversations=Conversations(connection, caller.clinic, messages),
             messages=messages,
             people=PeopleStore(connection, caller.clinic),

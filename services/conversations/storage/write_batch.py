@@ -4,6 +4,7 @@ The statements are sent together and run one after the other, each with a snapsh
 load sees what committed while the locks were awaited.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import SimpleNamespace
@@ -37,10 +38,18 @@ Driver = psycopg.AsyncConnection[TupleRow]
 
 _rows = kwargs_row(SimpleNamespace)
 
-_SCOPE = "select set_config('app.clinics', %(clinics)s, true)"
-_LOCK = """
-select c.id from unnest(%(clinic_ids)s::uuid[], %(ids)s::uuid[]) as wanted (clinic_id, id)
-join conversations as c using (clinic_id, id)
+# All that follows looks up by key; plans made while the tables were small would scan them for ever.
+_SCOPE = """
+select set_config('app.clinics', %(clinics)s, true), set_config('enable_seqscan', 'off', true)
+"""
+_MEMBERS = """
+jsonb_to_recordset(%(members)s::jsonb) as member (
+    place integer, clinic_id uuid, id uuid, side text, person_id uuid, session_id uuid,
+    request_id uuid, up_to bigint)
+"""
+_LOCK = f"""
+select c.id from {_MEMBERS}
+join conversations as c on c.clinic_id = member.clinic_id and c.id = member.id
 order by c.clinic_id, c.id for update of c
 """
 _LOCK_FREE = _LOCK + " skip locked"
@@ -62,10 +71,7 @@ select c.clinic_id, c.id, c.staff_id, c.profile_id, c.created_at, c.last_sequenc
           and beyond.deleted_at is null
     ) else 0 end as unread_beyond,
     clock_timestamp() as now
-from unnest(%(clinic_ids)s::uuid[], %(ids)s::uuid[], %(sides)s::text[], %(persons)s::uuid[],
-            %(sessions)s::uuid[], %(requests)s::uuid[], %(ups)s::bigint[])
-    with ordinality
-    as member (clinic_id, id, side, person_id, session_id, request_id, up_to, place)
+from {_MEMBERS}
 left join conversations as c on c.clinic_id = member.clinic_id and c.id = member.id
 left join replica_sessions as session
     on session.clinic_id = member.clinic_id and session.session_id = member.session_id
@@ -79,38 +85,39 @@ _STORE = """
 with posted as (
     insert into messages (clinic_id, conversation_id, sequence, id, sender_side, request_id,
                           ciphertext, key_version, fingerprint, sent_at)
-    select * from unnest(
-        %(m_clinic_ids)s::uuid[], %(m_conversation_ids)s::uuid[], %(m_sequences)s::bigint[],
-        %(m_ids)s::uuid[], %(m_sides)s::text[], %(m_request_ids)s::uuid[],
-        %(m_ciphertexts)s::bytea[], %(m_key_versions)s::int[], %(m_fingerprints)s::bytea[],
-        %(m_sent_ats)s::timestamptz[])
+    select * from jsonb_to_recordset(%(batch)s::jsonb -> 'messages') as message (
+        clinic_id uuid, conversation_id uuid, sequence bigint, id uuid, sender_side text,
+        request_id uuid, ciphertext bytea, key_version integer, fingerprint bytea,
+        sent_at timestamptz)
 ), marked as (
     insert into read_marks (clinic_id, conversation_id, side, up_to_sequence, read_at)
-    select * from unnest(%(r_clinic_ids)s::uuid[], %(r_conversation_ids)s::uuid[],
-        %(r_sides)s::text[], %(r_ups)s::bigint[], %(r_read_ats)s::timestamptz[])
+    select * from jsonb_to_recordset(%(batch)s::jsonb -> 'marks') as mark (
+        clinic_id uuid, conversation_id uuid, side text, up_to_sequence bigint,
+        read_at timestamptz)
 ), told as (
     insert into outbox (event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
                         aggregate_version, staff_id, profile_id, payload, trace)
-    select event_id, clinic_id, 'fact', type, 'conversation', aggregate_id, version,
+    select event_id, clinic_id, kind, type, aggregate_type, aggregate_id, aggregate_version,
            staff_id, profile_id, payload, trace
-    from unnest(%(e_ids)s::uuid[], %(e_clinic_ids)s::uuid[], %(e_types)s::text[],
-                %(e_aggregate_ids)s::uuid[], %(e_versions)s::bigint[], %(e_staff_ids)s::uuid[],
-                %(e_profile_ids)s::uuid[], %(e_payloads)s::bytea[], %(e_traces)s::text[])
-         as event (event_id, clinic_id, type, aggregate_id, version, staff_id, profile_id, payload,
-                   trace)
+    from jsonb_to_recordset(%(batch)s::jsonb -> 'events') as event (
+        event_id uuid, clinic_id uuid, kind text, type text, aggregate_type text,
+        aggregate_id uuid, aggregate_version bigint, staff_id uuid, profile_id uuid,
+        payload bytea, trace text)
 )
 update conversations as c
 set last_sequence = new.last_sequence, last_activity_at = new.last_activity_at,
     staff_unread = new.staff_unread, profile_unread = new.profile_unread,
-    staff_read_sequence = new.staff_read, profile_read_sequence = new.profile_read
-from unnest(%(c_clinic_ids)s::uuid[], %(c_ids)s::uuid[], %(c_last_sequences)s::bigint[],
-            %(c_last_activity_ats)s::timestamptz[], %(c_staff_unreads)s::int[],
-            %(c_profile_unreads)s::int[], %(c_staff_reads)s::bigint[],
-            %(c_profile_reads)s::bigint[])
-     as new (clinic_id, id, last_sequence, last_activity_at, staff_unread, profile_unread,
-             staff_read, profile_read)
+    staff_read_sequence = new.staff_read_sequence,
+    profile_read_sequence = new.profile_read_sequence
+from jsonb_to_recordset(%(batch)s::jsonb -> 'threads') as new (
+    clinic_id uuid, id uuid, last_sequence bigint, last_activity_at timestamptz,
+    staff_unread integer, profile_unread integer, staff_read_sequence bigint,
+    profile_read_sequence bigint)
 where c.clinic_id = new.clinic_id and c.id = new.id
 """
+
+# As JSON a batch is one parameter; as arrays it would be dozens, each dumped value by value.
+Rows = list[dict[str, object]]
 
 
 async def load(
@@ -145,13 +152,13 @@ async def store(
     """Insert the messages, marks and events of a batch and update its threads: one statement."""
     changed = [thread for thread in threads if thread.changed]
     if changed:
-        parameters = (
-            _message_arrays(changed, texts, keys)
-            | _mark_arrays(changed, now)
-            | _event_arrays(changed, now)
-            | _thread_arrays(changed)
-        )
-        await (await _driver(connection)).execute(_STORE, parameters)
+        batch = {
+            "messages": _message_rows(changed, texts, keys),
+            "marks": _mark_rows(changed, now),
+            "events": _event_rows(changed, now),
+            "threads": [_thread_row(thread) for thread in changed],
+        }
+        await (await _driver(connection)).execute(_STORE, {"batch": _json(batch)})
         note_events(connection)
 
 
@@ -164,19 +171,35 @@ async def _driver(connection: AsyncConnection) -> Driver:
 
 def _load_parameters(batch: Sequence[Member]) -> dict[str, object]:
     clinics = {member.caller.clinic for member in batch}
-    sends = [member if isinstance(member, Send) else None for member in batch]
-    marks = [member if isinstance(member, Mark) else None for member in batch]
+    members = [_member_row(place, member) for place, member in enumerate(batch)]
     return {
         "clinics": clinic_list(clinics),
         "keys": sorted(map(fence_key, clinics)),
-        "clinic_ids": [member.caller.clinic for member in batch],
-        "ids": [member.conversation_id for member in batch],
-        "sides": [side_of(member.caller) for member in batch],
-        "persons": [member.caller.person for member in batch],
-        "sessions": [member.caller.session_id for member in batch],
-        "requests": [send and send.request_id for send in sends],
-        "ups": [mark and mark.up_to_sequence for mark in marks],
+        "members": _json(members),
     }
+
+
+def _member_row(place: int, member: Member) -> dict[str, object]:
+    caller = member.caller
+    return {
+        "place": place,
+        "clinic_id": caller.clinic,
+        "id": member.conversation_id,
+        "side": side_of(caller),
+        "person_id": caller.person,
+        "session_id": caller.session_id,
+        "request_id": member.request_id if isinstance(member, Send) else None,
+        "up_to": member.up_to_sequence if isinstance(member, Mark) else None,
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: UUID | datetime | bytes) -> str:
+    """In the form that Postgres reads."""
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def _to_loaded(member: Member, row: SimpleNamespace, locked: frozenset[UUID]) -> Loaded:
@@ -201,59 +224,67 @@ def _to_earlier(row: SimpleNamespace) -> Earlier:
     )
 
 
-def _message_arrays(
-    threads: Sequence[Thread], texts: Texts, keys: Mapping[UUID, DataKey]
-) -> dict[str, object]:
-    posted = [pair for thread in threads for pair in thread.posted]
+def _message_rows(threads: Sequence[Thread], texts: Texts, keys: Mapping[UUID, DataKey]) -> Rows:
+    return [
+        {
+            "clinic_id": message.clinic_id,
+            "conversation_id": message.conversation_id,
+            "sequence": message.sequence,
+            "id": message.id,
+            "sender_side": message.sender_side,
+            "request_id": send.request_id,
+            "ciphertext": texts.seal(keys[message.clinic_id], message, send.body),
+            "key_version": keys[message.clinic_id].version,
+            "fingerprint": send.fingerprint,
+            "sent_at": message.sent_at,
+        }
+        for thread in threads
+        for send, message in thread.posted
+    ]
+
+
+def _mark_rows(threads: Sequence[Thread], now: datetime) -> Rows:
+    return [
+        {
+            "clinic_id": thread.conversation.clinic_id,
+            "conversation_id": thread.conversation.id,
+            "side": side,
+            "up_to_sequence": up_to,
+            "read_at": now,
+        }
+        for thread in threads
+        for side, up_to in thread.marks.items()
+    ]
+
+
+def _event_rows(threads: Sequence[Thread], now: datetime) -> Rows:
+    return [
+        {
+            "event_id": uuid7(),
+            "clinic_id": event.clinic_id,
+            "kind": event.kind,
+            "type": event.type,
+            "aggregate_type": event.aggregate_type,
+            "aggregate_id": event.aggregate_id,
+            "aggregate_version": event.aggregate_version,
+            "staff_id": event.staff_id,
+            "profile_id": event.profile_id,
+            "payload": event.payload,
+            "trace": trace,
+        }
+        for thread in threads
+        for event, trace in events_of_thread(thread, now)
+    ]
+
+
+def _thread_row(thread: Thread) -> dict[str, object]:
     return {
-        "m_clinic_ids": [message.clinic_id for _, message in posted],
-        "m_conversation_ids": [message.conversation_id for _, message in posted],
-        "m_sequences": [message.sequence for _, message in posted],
-        "m_ids": [message.id for _, message in posted],
-        "m_sides": [message.sender_side for _, message in posted],
-        "m_request_ids": [send.request_id for send, _ in posted],
-        "m_ciphertexts": [texts.seal(keys[m.clinic_id], m, send.body) for send, m in posted],
-        "m_key_versions": [keys[message.clinic_id].version for _, message in posted],
-        "m_fingerprints": [send.fingerprint for send, _ in posted],
-        "m_sent_ats": [message.sent_at for _, message in posted],
-    }
-
-
-def _mark_arrays(threads: Sequence[Thread], now: datetime) -> dict[str, object]:
-    marks = [(thread, side, up_to) for thread in threads for side, up_to in thread.marks.items()]
-    return {
-        "r_clinic_ids": [thread.conversation.clinic_id for thread, _, _ in marks],
-        "r_conversation_ids": [thread.conversation.id for thread, _, _ in marks],
-        "r_sides": [side for _, side, _ in marks],
-        "r_ups": [up_to for _, _, up_to in marks],
-        "r_read_ats": [now for _ in marks],
-    }
-
-
-def _event_arrays(threads: Sequence[Thread], now: datetime) -> dict[str, object]:
-    traced = [pair for thread in threads for pair in events_of_thread(thread, now)]
-    events = [event for event, _ in traced]
-    return {
-        "e_traces": [trace for _, trace in traced],
-        "e_ids": [uuid7() for _ in events],
-        "e_clinic_ids": [event.clinic_id for event in events],
-        "e_types": [event.type for event in events],
-        "e_aggregate_ids": [event.aggregate_id for event in events],
-        "e_versions": [event.aggregate_version for event in events],
-        "e_staff_ids": [event.staff_id for event in events],
-        "e_profile_ids": [event.profile_id for event in events],
-        "e_payloads": [event.payload for event in events],
-    }
-
-
-def _thread_arrays(threads: Sequence[Thread]) -> dict[str, object]:
-    return {
-        "c_clinic_ids": [thread.conversation.clinic_id for thread in threads],
-        "c_ids": [thread.conversation.id for thread in threads],
-        "c_last_sequences": [thread.last_sequence for thread in threads],
-        "c_last_activity_ats": [thread.last_activity_at for thread in threads],
-        "c_staff_unreads": [thread.unread[Side.STAFF] for thread in threads],
-        "c_profile_unreads": [thread.unread[Side.PROFILE] for thread in threads],
-        "c_staff_reads": [thread.read_sequence[Side.STAFF] for thread in threads],
-        "c_profile_reads": [thread.read_sequence[Side.PROFILE] for thread in threads],
+        "clinic_id": thread.conversation.clinic_id,
+        "id": thread.conversation.id,
+        "last_sequence": thread.last_sequence,
+        "last_activity_at": thread.last_activity_at,
+        "staff_unread": thread.unread[Side.STAFF],
+        "profile_unread": thread.unread[Side.PROFILE],
+        "staff_read_sequence": thread.read_sequence[Side.STAFF],
+        "profile_read_sequence": thread.read_sequence[Side.PROFILE],
     }

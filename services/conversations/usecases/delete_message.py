@@ -29,7 +29,7 @@ async def delete_message(tx: Transaction, command: DeleteMessage) -> Message:
         raise MessageNotFound("There is no such message")
     if message.deleted_at is not None and message.sender_side is side:
         return message
-    check_deletable(message, side, arrived_at=tx.now)
+    check_deletable(message, side, arrived_at=tx.arrived_at)
     tombstone = await tx.messages.erase(conversation, command.sequence)
     if command.sequence > conversation.read_sequence(side.other):
         await tx.conversations.lower_unread(conversation.id, side.other)
