@@ -31,25 +31,35 @@ from services.directory_replica.feed import apply_messages, feed_replica
 from services.directory_replica.replica import Replica
 from services.notifications.api.bounces import BounceDoor
 from services.notifications.api.internal_servicer import NotificationsInternalServicer
-from services.notifications.api.servicer import NotificationsServicer
+from services.notifications.api.servicer import NotificationsServicer, Register
 from services.notifications.api.unsubscribe import UnsubscribeDoor
 from services.notifications.channels.prints import AddressPrints
+from services.notifications.channels.push import Provider, PushChannel
+from services.notifications.channels.push_credentials import read_apple_key
+from services.notifications.channels.push_providers import apple_provider, google_provider
+from services.notifications.channels.push_tokens import PushTokens
 from services.notifications.channels.rendering import Composer
 from services.notifications.channels.return_paths import ReturnPaths
 from services.notifications.channels.smtp import SmtpChannel, SmtpServer, SmtpTls
 from services.notifications.channels.unsubscribe import UnsubscribeTokens
+from services.notifications.clients.conversations import Conversations
 from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
 from services.notifications.consumers.due_dispatches import DueDispatches
 from services.notifications.consumers.lag import measure_lag
+from services.notifications.consumers.lost_devices import sweep_for_ever
 from services.notifications.domain.delivery import Channel
+from services.notifications.domain.device import Platform
 from services.notifications.settings import PREFIX, Settings
 from services.notifications.storage.dispatches import Dispatches
 from services.notifications.storage.due import Due
 from services.notifications.storage.lag import Lag
+from services.notifications.storage.lost_devices import LostDevices
 from services.notifications.storage.unit_of_work import CONSUMER, Storage
 from services.notifications.usecases.dispatch_mail import MailWorks, dispatch_mail
+from services.notifications.usecases.dispatch_push import PushWorks, dispatch_push
+from services.notifications.usecases.register_device import register_device
 from services.notifications.usecases.rounds import rounds_of
 from services.notifications.usecases.send_code import CodeWorks
 from services.notifications.usecases.take_feedback import take_bounce
@@ -82,20 +92,30 @@ async def compose() -> Service:
     consume_conversations(backbone, storage, events["conversations"])
     tokens = UnsubscribeTokens(chassis.sealing_bytes)
     works = mail_works(settings, storage=storage, directory=directory, tokens=tokens)
+    push_tokens = PushTokens(chassis.sealing_bytes)
+    push = PushWorks(
+        rounds=rounds_of(storage),
+        get_badge=Conversations(channels["conversations"], peers["conversations"]).get_badge,
+        channel=push_channel(settings, push_tokens),
+    )
     page_tokens = PageTokens(chassis.sealing_bytes)
+    register = partial(register_device, tokens=push_tokens, channel=push.channel)
     return Service(
         name=NAME,
         settings=chassis,
         verifier=backbone.verifier(),
-        public=public_services(storage, page_tokens),
+        public=public_services(storage, page_tokens, register),
         internal=internal_services(
             backbone, storage, page_tokens, replica, code_works=code_works(storage, works)
         ),
-        tasks=backbone.tasks | mail_tasks(backbone, storage, works, applied=applied, due=due),
+        tasks=backbone.tasks
+        | mail_tasks(backbone, storage, works, applied=applied, due=due)
+        | push_tasks(backbone, push, due=due),
         ready=backbone.ready,
         on_denied=backbone.note_denial,
         close=[
             works.channel.close,
+            push.channel.close,
             *(channel.close for channel in channels.values()),
             *backbone.close,
         ],
@@ -135,8 +155,10 @@ def return_paths(settings: Settings) -> ReturnPaths | None:
     return ReturnPaths(settings.chassis.sealing_bytes, domain=settings.bounce_domain)
 
 
-def public_services(storage: Storage, page_tokens: PageTokens) -> list[Registration]:
-    servicer = NotificationsServicer(storage, page_tokens)
+def public_services(
+    storage: Storage, page_tokens: PageTokens, register: Register
+) -> list[Registration]:
+    servicer = NotificationsServicer(storage, page_tokens, register=register)
     return [registration(add_NotificationsServiceServicer_to_server, servicer)]
 
 
@@ -226,3 +248,32 @@ def mail_tasks(
         "lag": lambda: measure_lag(Lag(backbone.worker)),
         "consequences": lambda: draw_consequences(waiting, storage, applied=applied),
     }
+
+
+def push_channel(settings: Settings, tokens: PushTokens) -> PushChannel:
+    """A platform without credentials has no provider."""
+    push, providers = settings.push, dict[Platform, Provider]()
+    if push.fcm_credentials is not None:
+        development = settings.chassis.development
+        providers[Platform.FCM] = google_provider(
+            push.fcm_credentials, url=push.fcm_url, development=development
+        )
+    if push.apns_key and push.apns_key_id and push.apns_team_id and push.apns_topic:
+        key = read_apple_key(
+            push.apns_key, key_id=push.apns_key_id, team_id=push.apns_team_id, topic=push.apns_topic
+        )
+        providers[Platform.APNS] = apple_provider(key, url=push.apns_url)
+    return PushChannel(tokens, providers)
+
+
+def push_tasks(
+    backbone: Backbone, works: PushWorks, *, due: Mapping[Channel, Signal]
+) -> dict[str, Task]:
+    due_pushes = DueDispatches(
+        Due(backbone.worker),
+        Channel.PUSH,
+        partial(dispatch_push, works=works),
+        wake=due[Channel.PUSH],
+    )
+    lost = LostDevices(backbone.worker)
+    return {"due pushes": due_pushes.run, "lost devices": lambda: sweep_for_ever(lost)}

@@ -56,6 +56,8 @@ from services.notifications.api.internal_servicer import NotificationsInternalSe
 from services.notifications.api.servicer import NotificationsServicer
 from services.notifications.app import code_works
 from services.notifications.channels.prints import AddressPrints
+from services.notifications.channels.push import PushChannel
+from services.notifications.channels.push_tokens import PushTokens
 from services.notifications.channels.rendering import Composer
 from services.notifications.channels.return_paths import ReturnPaths
 from services.notifications.channels.smtp import SmtpChannel, SmtpServer
@@ -63,8 +65,10 @@ from services.notifications.channels.unsubscribe import UnsubscribeTokens
 from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.domain.delivery import Channel
+from services.notifications.domain.device import Platform
 from services.notifications.domain.mail import Contents
 from services.notifications.storage.due import ChangedRecipient, Due, DueDispatch
+from services.notifications.storage.lost_devices import LostDevices
 from services.notifications.storage.unit_of_work import Storage
 from services.notifications.usecases.begin_transmission import BeginTransmission
 from services.notifications.usecases.claim_dispatch import ClaimDispatch
@@ -73,6 +77,7 @@ from services.notifications.usecases.reconsider_recipient import (
     ReconsiderRecipient,
     reconsider_recipients,
 )
+from services.notifications.usecases.register_device import register_device
 from services.notifications.usecases.rounds import rounds_of
 from tests.support.conversations_world import (
     SEALING_KEY,
@@ -84,6 +89,7 @@ from tests.support.conversations_world import (
 )
 from tests.support.grpc_world import AUDIENCE, Keys, bearer, serving
 from tests.support.postgres import ServiceDatabase
+from tests.support.push_sink import PushSink, push_sink
 
 SENDER = "messages@clinic.test"
 PORTAL = "https://portal.test/clinic"
@@ -233,6 +239,8 @@ class NotificationsWorld:
     mailbox: Mailbox
     faults: Faults
     databases: ServiceDatabase
+    sink: PushSink
+    push: PushChannel
     keys: Keys
     tokens: UnsubscribeTokens
     public: Any
@@ -386,6 +394,10 @@ class NotificationsWorld:
             id=id,
         )
 
+    async def sweep_devices(self) -> None:
+        """What a copy of the service does once an hour."""
+        await LostDevices(self.worker).sweep()
+
     def rows(
         self, sent: Sent | None = None, *, channel: Channel | None = Channel.EMAIL
     ) -> list[Any]:
@@ -476,6 +488,7 @@ async def notifications_world(
         stack.push_async_callback(app.close)
         stack.push_async_callback(worker.close)
         mailbox, faults, port = await stack.enter_async_context(mail_server(folder))
+        sink = await stack.enter_async_context(push_sink(folder))
         stated, details = StatedDirectory(), Details()  # type: ignore[abstract]
         directory_edge = await stack.enter_async_context(
             serving(keys, [registration(add_DirectoryInternalServiceServicer_to_server, details)])
@@ -503,6 +516,10 @@ async def notifications_world(
             prints=AddressPrints(SEALING_KEY),
             return_paths=RETURN_PATHS,
         )
+        push_tokens = PushTokens(SEALING_KEY)
+        push = PushChannel(push_tokens, {Platform.FCM: sink.fcm(), Platform.APNS: sink.apns()})
+        register = partial(register_device, tokens=push_tokens, channel=push)
+        stack.push_async_callback(push.close)
         internal = NotificationsInternalServicer(
             storage,
             page_tokens,
@@ -515,7 +532,7 @@ async def notifications_world(
                 [
                     registration(
                         add_NotificationsServiceServicer_to_server,
-                        NotificationsServicer(storage, page_tokens),
+                        NotificationsServicer(storage, page_tokens, register=register),
                     ),
                     registration(add_NotificationsInternalServiceServicer_to_server, internal),
                 ],
@@ -533,6 +550,8 @@ async def notifications_world(
             mailbox=mailbox,
             faults=faults,
             databases=databases,
+            sink=sink,
+            push=push,
             keys=keys,
             tokens=tokens,
             public=NotificationsServiceStub(edge.channel),

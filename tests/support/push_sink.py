@@ -5,7 +5,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -75,6 +77,14 @@ class PushSink:
         return Apns(key, transport=Transport(self.url, clock=clock, seconds=seconds), clock=clock)
 
 
+@cache
+def _keys() -> dict[str, bytes]:
+    """Made once a process: a key of Google's kind takes its time."""
+    with TemporaryDirectory() as folder:
+        make_push_keys(Path(folder), sign_in_url="")
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+
+
 @asynccontextmanager
 async def push_sink(directory: Path) -> AsyncIterator[PushSink]:
     """On a port of its own; what still hangs at the end is let go."""
@@ -82,6 +92,8 @@ async def push_sink(directory: Path) -> AsyncIterator[PushSink]:
     faults, pushes = Faults(), Pushes(directory / "pushes")
     keys = directory / "push-keys"
     keys.mkdir(exist_ok=True)
+    for name, content in _keys().items():
+        (keys / name).write_bytes(content)
     services: list[PushServices] = []
     sinks: list[PushSink] = []
 

@@ -13,7 +13,7 @@ from services.chassis.interceptors.status import FieldRequired
 from services.chassis.paging import Cursor, page_size
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import Delivery
-from services.notifications.domain.device import Device
+from services.notifications.domain.device import Device, Platform
 from services.notifications.domain.feedback import Feedback
 from services.notifications.domain.suppression import Suppression
 from services.notifications.storage.deliveries import Selection
@@ -21,9 +21,11 @@ from services.notifications.usecases.lift_suppression import LiftSuppression
 from services.notifications.usecases.list_deliveries import ListDeliveries
 from services.notifications.usecases.list_devices import ListDevices
 from services.notifications.usecases.list_suppressions import ListSuppressions
+from services.notifications.usecases.register_device import RegisterDevice
 from services.notifications.usecases.retry_delivery import RetryDelivery
 from services.notifications.usecases.send_code import SendCode
 from services.notifications.usecases.take_feedback import RecordProviderFeedback
+from services.notifications.usecases.unregister_device import UnregisterDevice
 
 _FEEDBACK = {
     delivery_pb2.PROVIDER_STATE_DELIVERED: Feedback.DELIVERED,
@@ -32,6 +34,10 @@ _FEEDBACK = {
     delivery_pb2.PROVIDER_STATE_COMPLAINT: Feedback.COMPLAINT,
 }
 DEVICES_QUERY = "devices"
+_PLATFORMS = {
+    device_pb2.PLATFORM_FCM: Platform.FCM,
+    device_pb2.PLATFORM_APNS: Platform.APNS,
+}
 _SIDES = {
     Side.STAFF: delivery_pb2.RECIPIENT_SIDE_STAFF,
     Side.PROFILE: delivery_pb2.RECIPIENT_SIDE_PROFILE,
@@ -45,6 +51,26 @@ def to_list_devices(
         caller=caller,
         page_size=page_size(request.page_size),
         after=None if cursor is None else _place(cursor),
+    )
+
+
+def to_register_device(request: pb.RegisterDeviceRequest, caller: Caller) -> RegisterDevice:
+    platform = _PLATFORMS.get(request.platform)
+    if platform is None:
+        raise InvalidArgument("platform is none that is known", field="platform")
+    return RegisterDevice(
+        caller=caller,
+        platform=platform,
+        push_token=request.push_token,
+        request_id=parse_id(request.request_id, field="request_id"),
+    )
+
+
+def to_unregister_device(request: pb.UnregisterDeviceRequest, caller: Caller) -> UnregisterDevice:
+    return UnregisterDevice(
+        caller=caller,
+        device_id=parse_id(request.device_id, field="device_id"),
+        request_id=parse_id(request.request_id, field="request_id"),
     )
 
 

@@ -1,5 +1,7 @@
 """What people call: convert, call, convert."""
 
+from collections.abc import Awaitable, Callable
+
 import grpc
 from google.protobuf.message import Message
 
@@ -8,18 +10,37 @@ from clinic.notifications.v1.notifications_service_pb2_grpc import Notifications
 from services.chassis.identity import current_caller
 from services.chassis.paging import PageTokens
 from services.notifications.api import convert
-from services.notifications.storage.unit_of_work import Storage
+from services.notifications.domain.device import Device
+from services.notifications.storage.unit_of_work import Storage, Transaction
 from services.notifications.usecases.list_devices import list_devices
+from services.notifications.usecases.register_device import RegisterDevice
+from services.notifications.usecases.unregister_device import unregister_device
 
+Register = Callable[[Transaction, RegisterDevice], Awaitable[Device]]
 Context = grpc.aio.ServicerContext[Message, Message]
 
 
 class NotificationsServicer(NotificationsServiceServicer):
     """`clinic.notifications.v1.NotificationsService`."""
 
-    def __init__(self, storage: Storage, page_tokens: PageTokens) -> None:
+    def __init__(self, storage: Storage, page_tokens: PageTokens, *, register: Register) -> None:
         self._storage = storage
         self._tokens = page_tokens
+        self._register = register
+
+    async def RegisterDevice(
+        self, request: pb.RegisterDeviceRequest, context: Context
+    ) -> pb.RegisterDeviceResponse:
+        command = convert.to_register_device(request, current_caller())
+        device = await self._storage.run(self._register, command)
+        return pb.RegisterDeviceResponse(device=convert.from_device(device))
+
+    async def UnregisterDevice(
+        self, request: pb.UnregisterDeviceRequest, context: Context
+    ) -> pb.UnregisterDeviceResponse:
+        command = convert.to_unregister_device(request, current_caller())
+        await self._storage.run(unregister_device, command)
+        return pb.UnregisterDeviceResponse()
 
     async def ListDevices(
         self, request: pb.ListDevicesRequest, context: Context

@@ -46,6 +46,12 @@ class ServiceAccount:
     key_id: str
     key: RSAKey = field(repr=False)
 
+    @property
+    def origin(self) -> str:
+        """Where it signs in, without the path."""
+        parts = urlsplit(self.token_uri)
+        return f"{parts.scheme}://{parts.netloc}"
+
 
 @dataclass(frozen=True, slots=True)
 class _Token:

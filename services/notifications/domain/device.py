@@ -48,3 +48,8 @@ class DeviceAddress:
 def is_push_token(token: str, platform: Platform) -> bool:
     """Does it look like what this platform's push service hands out?"""
     return _TOKENS[platform].fullmatch(token) is not None
+
+
+def canonical_token(token: str, platform: Platform) -> str:
+    """One spelling for each token."""
+    return token.lower() if platform is Platform.APNS else token

@@ -33,3 +33,11 @@ class AddressSuppressed(FailedPrecondition):
 
 class DeliveryNotWanted(FailedPrecondition):
     reason = "DELIVERY_NOT_WANTED"
+
+
+class DeviceNotFound(NotFound):
+    reason = "DEVICE_NOT_FOUND"
+
+
+class PushPlatformOff(FailedPrecondition):
+    reason = "PUSH_PLATFORM_OFF"

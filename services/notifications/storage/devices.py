@@ -37,16 +37,13 @@ select device.id, platform, registered_at from devices as device
 join push_tokens as token on token.device_id = device.id
 where clinic_id = :clinic_id and profile_id = :profile_id and device.id = :id
 """)
-# What ends a session or merges its profile away waits for this transaction, and then finds the
-# device; what did so before is seen here.
+# What ends the session, as a merge does too, waits for this transaction and then finds the device;
+# what did so before is seen here.
 _STAND_STILL = text("""
-select 1 from replica_sessions as session
-join replica_profiles as profile
-  on profile.clinic_id = session.clinic_id and profile.profile_id = session.person_id
-where session.clinic_id = :clinic_id and session.session_id = :session_id
-  and session.side = 'profile' and session.person_id = :profile_id
-  and session.ended_at is null and profile.merge_id is null
-for share of session, profile
+select 1 from replica_sessions
+where clinic_id = :clinic_id and session_id = :session_id
+  and side = 'profile' and person_id = :profile_id and ended_at is null
+for share
 """)
 _HOLDER = text("""
 select device.id from push_tokens as token
@@ -129,8 +126,7 @@ class Devices:
         return None if row is None else _to_device(row)
 
     async def hold_session(self, profile_id: UUID, session_id: UUID) -> bool:
-        """Keep this session from ending, and its profile from being merged away, until we commit;
-        False where either has happened."""
+        """Keep this session from ending until we commit; False where it has ended."""
         key = {
             "clinic_id": self._clinic_id,
             "profile_id": profile_id,

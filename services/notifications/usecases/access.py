@@ -3,7 +3,12 @@
 from uuid import UUID
 
 from services.notifications.domain.delivery import Delivery
-from services.notifications.domain.errors import DeliveryNotFound, SuppressionNotFound
+from services.notifications.domain.device import Device
+from services.notifications.domain.errors import (
+    DeliveryNotFound,
+    DeviceNotFound,
+    SuppressionNotFound,
+)
 from services.notifications.domain.suppression import Suppression
 from services.notifications.storage.unit_of_work import Transaction
 
@@ -22,3 +27,15 @@ async def access_suppression(tx: Transaction, suppression_id: UUID) -> Suppressi
     if suppression is None:
         raise SuppressionNotFound("There is no such suppression")
     return suppression
+
+
+async def access_device(tx: Transaction, profile_id: UUID, device_id: UUID) -> Device:
+    """The profile's device. Raises DeviceNotFound: absent and somebody else's look alike."""
+    device = await tx.devices.get(profile_id, device_id)
+    if device is None:
+        raise device_not_found()
+    return device
+
+
+def device_not_found() -> DeviceNotFound:
+    return DeviceNotFound("There is no such device")

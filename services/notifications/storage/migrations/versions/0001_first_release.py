@@ -153,7 +153,8 @@ _TRIGGERS = """
 create trigger replica_sessions_devices_trigger after update on replica_sessions for each row
     when (new.side = 'profile' and new.ended_at is not null and new.end_cause <> 'EXPIRED')
     execute function drop_devices_of_session();
-create trigger replica_profiles_devices_trigger after update on replica_profiles for each row
+create trigger replica_profiles_devices_trigger after insert or update on replica_profiles
+    for each row
     when (new.merge_id is not null)
     execute function drop_devices_of_profile();
 """
