@@ -8,7 +8,8 @@ PROTOS := $(shell find protos -name '*.proto' -o -name 'buf*.yaml' 2>/dev/null)
 BASELINE_FORM := --exclude-source-info
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo stop reset test faults bench bench-directory check format lint types imports \
+.PHONY: help run demo stop reset test faults bench bench-directory \
+	bench-notifications kills check format lint types imports \
 	protos-check protos-baseline lock
 
 help: ## This list
@@ -43,6 +44,12 @@ bench: gen/.ok ## The figures of conversations, with their calibration; about te
 
 bench-directory: gen/.ok ## The figures of the directory, with theirs; about five minutes
 	$(RUN) -m tests.load.bench_directory
+
+bench-notifications: gen/.ok ## The figures of notifications, with theirs; about twenty minutes
+	$(RUN) -m tests.load.bench_notifications
+
+kills: gen/.ok ## Notifications killed at the edges of its states, 200 times or KILLS; about ten minutes
+	$(RUN) -m tests.load.kills $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 check: lint types imports protos-check ## All that can be said without running it
 

@@ -23,6 +23,7 @@ from services.cli.places import find
 from services.cli.suite import Suite
 from tests.load.calibration import raw_commits, resident_kib
 from tests.load.client import Job, load, percentile
+from tests.load.kills import killer
 from tests.load.report import Report
 from tests.load.told import Arrivals, Patient, insert_due, patients, settled, states, waited
 from tests.support.eventually import eventually
@@ -160,6 +161,17 @@ def _decided(bench: Bench, count: int) -> bool:
     return states(bench.stack).total() >= count
 
 
+async def kills(scale: Scale, report: Report) -> None:
+    """On a suite of its own: lost and doubled mails."""
+    async with killer("bench") as killing:
+        found = await killing.run(scale.kills)
+    print(found)
+    report.add("kills", found.kills.total(), "kills")
+    report.add("lost", found.lost, "messages", "0")
+    report.add("duplicated_in_window", found.in_window, "mails")
+    report.add("duplicated_outside_window", found.outside_window, "mails", "0")
+
+
 async def run(bench: Bench) -> None:
     bench.report.add("load_at_start", os.getloadavg()[0], "processes")
     commits = raw_commits(bench.stack, "notifications", 3.0)
@@ -170,7 +182,6 @@ async def run(bench: Bench) -> None:
     await mails(bench)
     await drain(bench)
     bench.report.add("load_at_end", os.getloadavg()[0], "processes")
-    bench.report.write()
 
 
 @asynccontextmanager
@@ -188,6 +199,8 @@ async def benched(scale: Scale) -> AsyncIterator[Bench]:
 async def main(scale: Scale) -> None:
     async with benched(scale) as bench:
         await run(bench)
+    await kills(scale, bench.report)
+    bench.report.write()
 
 
 if __name__ == "__main__":
