@@ -45,6 +45,10 @@ class MailboxClient:
         """Fall silent `before_data`, or `after_data`, when the mail is kept."""
         await self._call("POST", "/faults", {"recipient": recipient, "hang": when})
 
+    async def fail(self, recipient: str, **fault: object) -> None:
+        """Any other fault, as `deploy.local.mailbox.faults` describes them."""
+        await self._call("POST", "/faults", {"recipient": recipient, **fault})
+
     async def heal(self) -> None:
         """No faults any more."""
         await self._call("DELETE", "/faults")

@@ -5,7 +5,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
+# Where in the talk: at MAIL, RCPT and DATA, and once all of the mail is there.
+Step = Literal["mail", "rcpt", "data", "end"]
 Hang = Literal["before_data", "after_data"]
+
+_HANGS_AT: Mapping[Hang, Step] = {"before_data": "rcpt", "after_data": "end"}
+_LONGEST_PAUSE_SECONDS = 600.0
+_WORDS = (
+    'A fault is {"recipient": "a@b.test"} with one of "code": 400 to 599; "hang": "before_data" or '
+    '"after_data"; "reset": true; "slow": seconds. All but hang may say "at": "mail", "rcpt" (which'
+    ' it is without), "data" or "end". An empty recipient means all; at "mail" there is no other.'
+)
 
 
 class MalformedFault(Exception):
@@ -14,38 +24,53 @@ class MalformedFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """For one recipient, or for all where it is empty: an answer to RCPT, or a silence.
+    """For one recipient, or for all where it is empty: a refusal, a silence, a cut, or a delay.
 
-    A client that hangs before DATA knows that nothing was sent; after DATA the mail is kept, and
-    the client cannot know.
+    A client that hangs, or is cut off, before DATA knows that nothing was sent; after DATA the mail
+    is kept, and the client cannot know. A mail that is refused at the end is not kept.
     """
 
     recipient: str
     code: int | None = None
     hang: Hang | None = None
+    reset: bool = False
+    slow: float | None = None
+    at: Step = "rcpt"
 
     def __post_init__(self) -> None:
-        wrong_code = self.code is not None and not 400 <= self.code <= 599
-        wrong_hang = self.hang is not None and self.hang not in get_args(Hang)
-        if wrong_code or wrong_hang or (self.code is None) == (self.hang is None):
-            raise MalformedFault(
-                'A fault is {"recipient": "a@b.test", "code": 400 to 599} or {"recipient": '
-                '"a@b.test", "hang": "before_data" or "after_data"}; an empty recipient means all.'
-            )
+        kinds = (self.code is not None, self.hang is not None, self.reset, self.slow is not None)
+        right = (
+            sum(kinds) == 1
+            and (self.code is None or 400 <= self.code <= 599)
+            and (self.hang is None or self.hang in _HANGS_AT)
+            and (self.slow is None or 0 < self.slow <= _LONGEST_PAUSE_SECONDS)
+            and self.at in get_args(Step)
+            and (self.at != "mail" or not self.recipient)
+        )
+        if not right:
+            raise MalformedFault(_WORDS)
+
+    @property
+    def step(self) -> Step:
+        return self.at if self.hang is None else _HANGS_AT[self.hang]
 
 
 def parse(value: object) -> Fault:
     """Raises MalformedFault."""
-    match value:
-        case {"recipient": str(recipient), "code": int(code), **rest} if not rest:
-            return Fault(recipient, code=code)
-        case {"recipient": str(recipient), "hang": str(hang), **rest} if not rest:
-            return Fault(recipient, hang=_hang(hang))
-    return Fault("")
-
-
-def _hang(text: str) -> Hang | None:
-    return next((known for known in get_args(Hang) if known == text), None)
+    if not isinstance(value, dict) or not isinstance(value.get("recipient"), str):
+        raise MalformedFault(_WORDS)
+    kinds: Mapping[str, tuple[type, ...]] = {
+        "recipient": (str,),
+        "code": (int,),
+        "hang": (str,),
+        "reset": (bool,),
+        "slow": (int, float),
+        "at": (str,),
+    }
+    for name, given in value.items():
+        if name not in kinds or not isinstance(given, kinds[name]):
+            raise MalformedFault(_WORDS)
+    return Fault(**value)
 
 
 class Faults:
@@ -66,6 +91,11 @@ class Faults:
 
     def of(self, recipient: str) -> Fault | None:
         return self._by_recipient.get(recipient.lower()) or self._by_recipient.get("")
+
+    def at(self, step: Step, recipients: list[str]) -> Fault | None:
+        """What goes wrong at this step of a mail to these; at MAIL there are none yet."""
+        found = (self.of(recipient) for recipient in recipients or [""])
+        return next((fault for fault in found if fault is not None and fault.step == step), None)
 
     async def hang(self) -> None:
         await self._cleared.wait()

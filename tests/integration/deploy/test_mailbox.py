@@ -119,6 +119,38 @@ async def test_a_silence_after_data_leaves_a_mail_that_was_never_confirmed(mailb
     assert mail["answered"] is False
 
 
+@pytest.mark.parametrize("at", ["mail", "rcpt", "data", "end"])
+@pytest.mark.parametrize("code", [451, 554])
+async def test_a_refusal_at_any_step_leaves_no_mail(mailbox, at, code):
+    await mailbox.client.fail("", code=code, at=at)
+
+    with pytest.raises(aiosmtplib.SMTPException) as refusal:
+        await mailbox.send(to="pat@example.test")
+
+    assert str(code) in str(refusal.value.args)
+    assert await mailbox.client.mails() == []
+
+
+@pytest.mark.parametrize(("at", "kept"), [("mail", 0), ("rcpt", 0), ("data", 0), ("end", 1)])
+async def test_a_cut_after_the_mail_leaves_it_unconfirmed_and_before_leaves_none(mailbox, at, kept):
+    await mailbox.client.fail("", reset=True, at=at)
+
+    with pytest.raises(aiosmtplib.SMTPException):
+        await mailbox.send(to="pat@example.test")
+
+    assert [mail["answered"] for mail in await mailbox.client.mails()] == [False] * kept
+
+
+@pytest.mark.parametrize("at", ["mail", "rcpt", "data", "end"])
+async def test_who_is_slow_answers_in_the_end(mailbox, at):
+    await mailbox.client.fail("", slow=0.05, at=at)
+
+    errors, _ = await mailbox.send(to="pat@example.test")
+
+    assert errors == {}
+    assert [mail["answered"] for mail in await mailbox.client.mails()] == [True]
+
+
 async def test_who_hangs_goes_on_when_the_faults_are_cleared(mailbox):
     await mailbox.client.hang("pat@example.test", when="after_data")
     sending = asyncio.create_task(mailbox.send(to="pat@example.test"))
