@@ -19,7 +19,8 @@ from clinic.directory.v1 import directory_internal_service_pb2 as directory_inte
 from clinic.directory.v1 import directory_service_pb2 as directory
 from clinic.export.v1 import export_internal_service_pb2 as export
 from clinic.export.v1 import export_pb2
-from clinic.notifications.v1 import delivery_pb2
+from clinic.notifications.v1 import delivery_pb2, device_pb2
+from clinic.notifications.v1 import notifications_service_pb2 as notifications
 from clinic.operations.v1 import operations_service_pb2 as operations
 from tests.support.rpcs import Rpc
 from tests.support.two_clinics import Caller, Clinic, Person, TwoClinics
@@ -422,6 +423,43 @@ async def _details(asking: Asking) -> Built:
     return directory_internal.BatchGetDetailsRequest(profile_ids=[asking.id("person")])
 
 
+async def _register_device(asking: Asking) -> Built:
+    """`new`: a phone that nobody has registered."""
+    return notifications.RegisterDeviceRequest(
+        platform=device_pb2.PLATFORM_FCM,
+        push_token="no token" if asking.object == "malformed" else f"access:{uuid4().hex}",
+        request_id=new_id(),
+    )
+
+
+async def _unregister_device(asking: Asking) -> Built:
+    """Whose phone it is; the owner loses one registered for that, the others ask for another."""
+    if asking.name == "absent":
+        device_id = asking.id("person")
+    elif asking.caller is asking.clinic.people[asking.name]:
+        device_id = await _new_phone(asking)
+    else:
+        device_id = _PHONES.get(asking.clinic.id) or await _new_phone(asking)
+        _PHONES[asking.clinic.id] = device_id
+    return notifications.UnregisterDeviceRequest(device_id=device_id, request_id=new_id())
+
+
+# Of the patient of each clinic.
+_PHONES: dict[str, str] = {}
+
+
+async def _new_phone(asking: Asking) -> str:
+    clinic = asking.clinic
+    request = notifications.RegisterDeviceRequest(
+        platform=device_pb2.PLATFORM_FCM,
+        push_token=f"access:{uuid4().hex}",
+        request_id=new_id(),
+    )
+    made = await clinic.call(clinic.people[asking.name], "notifications.RegisterDevice", request)
+    id: str = made.device.device_id
+    return id
+
+
 async def _list_deliveries(asking: Asking) -> Built:
     """`thread live`, `recipient patient` or `nothing`."""
     kind, _, object = asking.object.partition(" ")
@@ -568,6 +606,8 @@ BUILT: Mapping[str, Build] = {
     "directory.internal.StreamStates": _nothing,
     "directory.internal.GetState": _person_of,
     "notifications.ListDevices": _nothing,
+    "notifications.RegisterDevice": _register_device,
+    "notifications.UnregisterDevice": _unregister_device,
     "notifications.internal.ApplyStates": _states,
     "notifications.internal.ListDeliveries": _list_deliveries,
     "notifications.internal.ListSuppressions": _list_suppressions,

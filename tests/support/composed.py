@@ -20,6 +20,7 @@ from joserfc.jwk import OKPKey
 from psycopg.rows import TupleRow
 
 from deploy.local.environment import PEERS
+from deploy.local.keys import GOOGLE_ACCOUNT, make_push_keys
 from deploy.local.ports import HOST, SERVICES, Ports, ports_of
 from services.chassis.clock import system_clock
 from services.chassis.lifecycle import Process
@@ -30,6 +31,7 @@ from tests.support.postgres import ServiceDatabase
 
 MACHINES = (*(f"service:{name}" for name in SERVICES), "platform:gateway", "ops:support")
 _READY_SECONDS = 60
+_NOWHERE = f"http://{HOST}:1"
 # More than one person may send; a test that calls thousands of times is nobody in particular.
 _HURRIED = {"SEND_RATE_ACTOR": "100000", "SEND_BURST_ACTOR": "100000", "SEND_RATE_CLINIC": "100000"}
 
@@ -102,6 +104,7 @@ def _keys(folder: Path) -> Keys:
     for name, key in keys.machines.items():
         (folder / f"{name}.jwk").write_text(json.dumps(key.as_dict(private=True)))
     (folder / "master.key").write_text(MASTER_KEY)
+    make_push_keys(folder, sign_in_url=f"{_NOWHERE}/token")
     return keys
 
 
@@ -131,9 +134,10 @@ def _environment(
 
 def _own(service: str, folder: Path) -> Mapping[str, str]:
     """What only one service is told."""
-    nowhere = {"SMTP_HOST": HOST, "SMTP_PORT": "1", "MAIL_FROM": "messages@clinic.test"}
+    mail = {"SMTP_HOST": HOST, "SMTP_PORT": "1", "MAIL_FROM": "messages@clinic.test"}
+    push = {"FCM_CREDENTIALS": str(folder / GOOGLE_ACCOUNT), "FCM_URL": _NOWHERE}
     return {
         "conversations": {"MASTER_KEY_FILE": str(folder / "master.key"), **_HURRIED},
         "export": {"DIRECTORY": str(folder / "exports"), "CUTOFF": "0"},
-        "notifications": nowhere,
+        "notifications": mail | push,
     }.get(service, {})
