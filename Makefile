@@ -9,7 +9,7 @@ BASELINE_FORM := --exclude-source-info
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo stop reset test faults bench bench-directory \
-	bench-notifications kills check format lint types imports \
+	bench-notifications kills model-notifications check format lint types imports \
 	protos-check protos-baseline lock
 
 help: ## This list
@@ -50,6 +50,10 @@ bench-notifications: gen/.ok ## The figures of notifications, with theirs; about
 
 kills: gen/.ok ## Notifications killed at the edges of its states, 200 times or KILLS; about ten minutes
 	$(RUN) -m tests.load.kills $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+model-notifications: gen/.ok ## 20,000 histories of messages and people, or HISTORIES, against a model
+	MODEL_HISTORIES=$(or $(HISTORIES),20000) $(BIN)/pytest -n 2 \
+		tests/properties/test_notifications_model.py
 
 check: lint types imports protos-check ## All that can be said without running it
 
