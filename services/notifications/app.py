@@ -46,17 +46,20 @@ from services.notifications.clients.conversations import Conversations
 from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
+from services.notifications.consumers.due_clears import DueClears
 from services.notifications.consumers.due_dispatches import DueDispatches
 from services.notifications.consumers.lag import measure_lag
 from services.notifications.consumers.lost_devices import sweep_for_ever
 from services.notifications.domain.delivery import Channel
 from services.notifications.domain.device import Platform
 from services.notifications.settings import PREFIX, Settings
+from services.notifications.storage.clears import WaitingClears
 from services.notifications.storage.dispatches import Dispatches
 from services.notifications.storage.due import Due
 from services.notifications.storage.lag import Lag
 from services.notifications.storage.lost_devices import LostDevices
 from services.notifications.storage.unit_of_work import CONSUMER, Storage
+from services.notifications.usecases.clear_pushes import ClearWorks, clear_pushes
 from services.notifications.usecases.dispatch_mail import MailWorks, dispatch_mail
 from services.notifications.usecases.dispatch_push import PushWorks, dispatch_push
 from services.notifications.usecases.register_device import register_device
@@ -110,7 +113,7 @@ async def compose() -> Service:
         ),
         tasks=backbone.tasks
         | mail_tasks(backbone, storage, works, applied=applied, due=due)
-        | push_tasks(backbone, push, due=due),
+        | push_tasks(backbone, storage, push, due=due),
         ready=backbone.ready,
         on_denied=backbone.note_denial,
         close=[
@@ -267,7 +270,7 @@ def push_channel(settings: Settings, tokens: PushTokens) -> PushChannel:
 
 
 def push_tasks(
-    backbone: Backbone, works: PushWorks, *, due: Mapping[Channel, Signal]
+    backbone: Backbone, storage: Storage, works: PushWorks, *, due: Mapping[Channel, Signal]
 ) -> dict[str, Task]:
     due_pushes = DueDispatches(
         Due(backbone.worker),
@@ -275,5 +278,11 @@ def push_tasks(
         partial(dispatch_push, works=works),
         wake=due[Channel.PUSH],
     )
+    clearing = ClearWorks(storage=storage, get_badge=works.get_badge, channel=works.channel)
+    due_clears = DueClears(WaitingClears(backbone.worker), partial(clear_pushes, works=clearing))
     lost = LostDevices(backbone.worker)
-    return {"due pushes": due_pushes.run, "lost devices": lambda: sweep_for_ever(lost)}
+    return {
+        "due pushes": due_pushes.run,
+        "due clears": due_clears.run,
+        "lost devices": lambda: sweep_for_ever(lost),
+    }

@@ -18,6 +18,7 @@ from services.directory_replica.gate import Gate
 from services.directory_replica.replica import Replica
 from services.notifications.domain.delivery import Channel, Delivery, Recipient, Whom
 from services.notifications.domain.device import DeviceAddress
+from services.notifications.storage.clears import Clears
 from services.notifications.storage.deliveries import Deliveries
 from services.notifications.storage.devices import Devices, devices_of
 from services.notifications.storage.events import delivery_updated
@@ -57,6 +58,7 @@ class Batch:
     ledger: Ledger
     messages: Messages
     people: People
+    clears: Clears
 
     async def firsts(self, events: Collection[tuple[UUID, UUID]]) -> frozenset[UUID]:
         """Claim facts of clinics: those that this is the first to claim, if it commits."""
@@ -250,6 +252,7 @@ def _batch(connection: AsyncConnection, now: datetime) -> Batch:
         ledger=Ledger(connection),
         messages=Messages(connection),
         people=People(connection),
+        clears=Clears(connection),
     )
 
 

@@ -6,6 +6,7 @@ is marked first, then called off, and what was sent is decided last.
 
 from collections.abc import Sequence
 
+from services.messaging_rule import Side
 from services.notifications.domain.delivery import Delivery, Reason, withdraw
 from services.notifications.domain.fact import (
     ConversationRead,
@@ -33,12 +34,23 @@ async def take_facts(tx: Batch, facts: Sequence[Fact]) -> None:
     await decide_deliveries(tx, [fact for fact in new if isinstance(fact, MessageSent)])
 
 
+async def _clear_devices(
+    tx: Batch, *, deleted: Sequence[MessageDeleted], read: Sequence[ConversationRead]
+) -> None:
+    """What was pushed already is taken back (I17)."""
+    await tx.clears.want_after_reads([fact for fact in read if fact.recipient.side is Side.PROFILE])
+    await tx.clears.want_after_deletes(
+        [fact for fact in deleted if fact.recipient.side is Side.PROFILE]
+    )
+
+
 async def _call_off(
     tx: Batch, *, deleted: Sequence[MessageDeleted], read: Sequence[ConversationRead]
 ) -> None:
     """Nobody is told any more of what was deleted (I16) or read."""
     await tx.messages.mark_deleted(deleted)
     await tx.messages.mark_read(read)
+    await _clear_devices(tx, deleted=deleted, read=read)
     moves: dict[object, Delivery] = {}
     for reason, waiting in (
         (Reason.READ, await tx.ledger.waiting_of_threads(read)),

@@ -117,6 +117,19 @@ create index devices_profile_index
 create index devices_session_index on devices (clinic_id, session_id);
 create index devices_token_print_index on devices (clinic_id, token_print);
 create index devices_registered_at_index on devices (registered_at);
+-- What is to be taken back from the devices of profiles: while it is due, or being tried.
+create table push_clears (
+    clinic_id uuid not null,
+    profile_id uuid not null,
+    conversation_id uuid not null,
+    -- Up to this sequence it was asked for: nothing of it is shown any more.
+    cleared_to bigint not null,
+    due_at timestamptz,
+    wanted_at timestamptz not null,
+    tries integer not null default 0,
+    primary key (clinic_id, profile_id, conversation_id)
+);
+create index push_clears_due_index on push_clears (due_at) where due_at is not null;
 -- Whose each push token is now, of all clinics: it says nothing of clinics and people.
 create table push_tokens (
     token_print bytea primary key,
@@ -176,6 +189,7 @@ def upgrade() -> None:
     protect(_SERVICE, "suppressions", app=kept)
     every = ["select", "insert", "update", "delete"]
     protect(_SERVICE, "devices", app=every, worker=["select", "delete"])
+    protect(_SERVICE, "push_clears", app=kept, worker=["select"])
     grant(_SERVICE, "push_tokens", app=every, worker=["select", "delete"])
 
 
