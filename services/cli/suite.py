@@ -20,6 +20,7 @@ from clinic.export.v1.export_internal_service_pb2_grpc import ExportInternalServ
 from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
     NotificationsInternalServiceStub,
 )
+from clinic.notifications.v1.notifications_service_pb2_grpc import NotificationsServiceStub
 from clinic.operations.v1.operations_service_pb2_grpc import OperationsServiceStub
 from services.chassis.client import open_channel
 from services.cli.failures import Failed, Refused, refusal
@@ -55,6 +56,7 @@ class Suite:
         self.conversations = ConversationsServiceStub(public["conversations"])
         self.directory_internal = DirectoryInternalServiceStub(internal["directory"])
         self.conversations_internal = ConversationsInternalServiceStub(internal["conversations"])
+        self.notifications = NotificationsServiceStub(public["notifications"])
         self.notifications_internal = NotificationsInternalServiceStub(internal["notifications"])
         self.export_internal = ExportInternalServiceStub(internal["export"])
         self.operations = {name: OperationsServiceStub(internal[name]) for name in SERVICES}

@@ -44,7 +44,7 @@ async def places_of_text(stack: Stack, words: Sequence[str]) -> list[str]:
 async def places_of_names(stack: Stack, words: Sequence[str]) -> list[str]:
     """Where these words of names are, besides the tables that hold names."""
     state = stack.plan.state
-    roots = (state.logs, state.nats, state.mailbox)
+    roots = (state.logs, state.nats, state.mailbox, state.pushes)
     in_files = await asyncio.to_thread(lambda: list(_files_with(roots, words)))
     in_tables = [place for service in SERVICES for place in _tables_with(stack, service, words)]
     elsewhere = await _metrics_with(stack, words) + await _mails_with(stack, words)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from deploy.local.logs import is_loud
 from deploy.local.stack import Stack
 from tests.support.mailbox import MailboxClient
+from tests.support.push_sink import PushesClient
 
 # A test sends faster than a person types.
 HURRIED: Mapping[str, str] = {
@@ -34,6 +35,10 @@ def complaints(stack: Stack) -> list[str]:
         for line in file.read_text(errors="replace").splitlines()
         if is_loud(line)
     ]
+
+
+def pushes_of(stack: Stack) -> PushesClient:
+    return PushesClient(stack.pushes_url)
 
 
 def mailbox_of(stack: Stack) -> MailboxClient:
