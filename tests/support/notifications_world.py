@@ -420,6 +420,10 @@ class NotificationsWorld:
         count: int = self._execute(query, ids=ids)[0]["n"]
         return count
 
+    def replica_forgets_profiles(self) -> None:
+        """As if they had not been heard of yet."""
+        self._execute("delete from replica_profiles where clinic_id = %(clinic)s")
+
     def audited(self) -> list[tuple[str, str]]:
         """Who did what in the clinic, the first first."""
         query = "select actor, action from audit where clinic_id = %(clinic)s order by id"

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis import audit, inbox, outbox, requests
 from services.chassis.batching import Batcher
 from services.chassis.database import Database
-from services.chassis.errors import DomainError
+from services.chassis.errors import DomainError, Unavailable
 from services.chassis.identity import Caller
 from services.directory_replica.gate import Gate
 from services.directory_replica.replica import Replica
@@ -165,12 +165,21 @@ class Storage:
         self._held = held
 
     async def run(self, work: Callable[[Transaction, CC], Awaitable[R]], command: CC) -> R:
-        """`work(tx, command)` in one transaction of the caller's clinic and session."""
+        """`work(tx, command)` in one transaction of the caller's clinic and session.
+
+        Runs again where the replica lacked states that the directory then gave. Raises Unavailable
+        where they could not be had.
+        """
 
         async def body(connection: AsyncConnection, now: datetime) -> tuple[R, Ledger]:
             tx = _transaction(connection, command.caller.clinic, now)
             return await work(tx, command), tx.batch.ledger
 
+        for _ in range(_LOOK_UPS):
+            try:
+                return self._told(await self._gate.run(command.caller, body))
+            except NotHeld as lacking:
+                await self._look_up_for_caller(lacking)
         return self._told(await self._gate.run(command.caller, body))
 
     async def act(self, work: Callable[[Transaction, OC], Awaitable[R]], command: OC) -> R:
@@ -221,6 +230,12 @@ class Storage:
         if ledger.holds:
             self._held(ledger.holds)
         return result
+
+    async def _look_up_for_caller(self, lacking: NotHeld) -> None:
+        try:
+            await self._look_up(lacking)
+        except NotHeld as missing:
+            raise Unavailable("What the rules ask about could not be had") from missing
 
     async def _look_up(self, lacking: NotHeld) -> None:
         """Raises NotHeld with the reason of each that cannot be had."""

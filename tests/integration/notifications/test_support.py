@@ -308,6 +308,20 @@ async def test_the_rules_are_asked_before_a_retry_and_before_it_leaves(world, as
     assert (await why_not(world, ask, refused)) == "DO_NOT_EMAIL"
 
 
+async def test_a_person_whom_the_replica_lost_is_asked_of_the_directory(world, ask, failed):
+    _, message = failed
+    world.replica_forgets_profiles()
+    world.directory.reachable = False
+    error = await failure(retry(world, ask, message))
+    assert error.code() == grpc.StatusCode.UNAVAILABLE
+
+    world.directory.reachable = True
+    await retry(world, ask, message)
+
+    await world.dispatch_due()
+    assert world.outcome(message) == "SENT"
+
+
 async def why_not(world, ask, message):
     error = await failure(retry(world, ask, message))
     assert reason(error) == "DELIVERY_NOT_WANTED"
