@@ -6,7 +6,7 @@ transaction runs in a task of its own, behind as many permits as the pool has co
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.chassis.errors import Aborted, ResourceExhausted, Unavailable
+from services.chassis.line import Line, Rows, Statement
 from services.chassis.logs import get_logger
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Database:
         self.on_events: list[Callable[[], None]] = []
         self._engine = _engine(url, size, name, _REPLAN if replan else "")
         self._permits = asyncio.Semaphore(size)
+        self._line = Line(url, name=name, options=_TIMEOUTS)
 
     async def transact(
         self, work: ScopedWork[T], *, clinics: Collection[UUID] = (), deadline: float = 3.0
@@ -75,6 +77,19 @@ class Database:
             return await work(connection, row[1])
 
         return await self.connect(scoped, deadline=deadline)
+
+    async def pipelined(self, *statements: Statement, deadline: float = 3.0) -> Sequence[Rows]:
+        """The rows of each statement, of one transaction in one round trip.
+
+        For what runs all the time; it has a connection of its own beside the `size` others, and
+        one caller at a time.
+        """
+        try:
+            return await self._line.run(statements, deadline=deadline)
+        except psycopg.Error as error:
+            raise refusal_of(error) from error
+        except TimeoutError:
+            raise Unavailable("The database took too long; repeat the call") from None
 
     async def connect(self, work: Work[T], *, deadline: float = 3.0) -> T:
         """As `transact`, for work that sets its own scope or crosses clinics as `worker`."""
@@ -127,6 +142,7 @@ class Database:
         await self.connect(_ping, deadline=1.0)
 
     async def close(self) -> None:
+        await self._line.close()
         await self._engine.dispose()
 
 

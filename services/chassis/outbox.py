@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -22,6 +23,8 @@ from services.chassis.telemetry import current_traceparent
 POLL_SECONDS = 0.25
 # Readers are woken by the sequencer's poll; this is for a wake-up that was lost.
 UNTOLD_SECONDS = 2.0
+# A lone event is numbered at once, a crowd in passes: each wakes the readers of every copy.
+GATHER_SECONDS = 0.008
 RETENTION = timedelta(days=7)
 _PASS_ROWS = 1_000
 
@@ -137,14 +140,16 @@ _LOCK_HEAD = text("select last_position from outbox_head for update")
 
 # A statement of its own, after the lock: it must see what others numbered while we waited.
 _NUMBER = text("""
-with unpositioned as (
+with head as (
+    select last_position from outbox_head
+), unpositioned as (
     select id, row_number() over (order by id) as step from (
         select id from outbox where position is null order by id limit :most) as oldest
 ), numbered as (
-    update outbox set position = :last + step
-    from unpositioned where outbox.id = unpositioned.id returning 1
+    update outbox set position = head.last_position + step
+    from head, unpositioned where outbox.id = unpositioned.id returning 1
 )
-update outbox_head set last_position = :last + moved.rows
+update outbox_head set last_position = outbox_head.last_position + moved.rows
 from (select count(*) as rows from numbered) as moved
 where moved.rows > 0 returning moved.rows
 """)
@@ -183,17 +188,18 @@ class Sequencer:
             if await self.committed.wait(POLL_SECONDS) or await self.look():
                 while await self.number():
                     pass
+                await asyncio.sleep(GATHER_SECONDS)
 
     async def number(self) -> bool:
         """One pass; true where there may be more."""
-        rows = await self._database.connect(_number)
-        if rows:
+        _, moved = await self._database.pipelined((_LOCK_HEAD, {}), (_NUMBER, {"most": _PASS_ROWS}))
+        if moved:
             self._positioned()
-        return rows == _PASS_ROWS
+        return bool(moved) and moved[0].rows == _PASS_ROWS
 
     async def look(self) -> bool:
         """Without a lock: is there something to number? Tells of what others have numbered."""
-        head = (await self._database.connect(lambda c: c.execute(_LOOK))).one()
+        [[head]] = await self._database.pipelined((_LOOK, {}))
         if head.last_position != self._seen or head.published_position < head.last_position:
             self._seen = head.last_position
             self._noticed()
@@ -201,16 +207,10 @@ class Sequencer:
         return unpositioned
 
 
-async def _number(connection: AsyncConnection) -> int:
-    last = (await connection.execute(_LOCK_HEAD)).scalar_one()
-    moved = await connection.execute(_NUMBER, {"last": last, "most": _PASS_ROWS})
-    return moved.scalar_one_or_none() or 0
-
-
-_COLUMNS = """event_id, clinic_id, kind, type, aggregate_id, position,
+COLUMNS = """event_id, clinic_id, kind, type, aggregate_id, position,
        (select incarnation from outbox_head) as incarnation, created_at, trace, payload"""
 _READ = text(f"""
-select {_COLUMNS} from outbox where position > :after order by position limit :most
+select {COLUMNS} from outbox where position > :after order by position limit :most
 """)
 _BOUNDS = text("""
 select incarnation, last_position, published_position,
@@ -241,7 +241,7 @@ async def read(
 ) -> Sequence[Event]:
     """Events after a position, in order. The connection is a worker's: it crosses clinics."""
     rows = await connection.execute(_READ, {"after": after, "most": most})
-    return [_to_event(row, source) for row in rows]
+    return [to_event(row, source) for row in rows]
 
 
 async def check_position(connection: AsyncConnection, incarnation: str, position: int) -> Bounds:
@@ -258,7 +258,8 @@ async def check_position(connection: AsyncConnection, incarnation: str, position
     return bounds
 
 
-def _to_event(row: Row[tuple[object, ...]], source: str) -> Event:
+def to_event(row: Row[tuple[object, ...]] | SimpleNamespace, source: str) -> Event:
+    """The event of a row of COLUMNS."""
     return Event(
         event_id=row.event_id,
         clinic_id=row.clinic_id,

@@ -5,17 +5,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis import dead_letters
 from services.chassis.database import Database
 from services.chassis.errors import Unavailable
 from services.chassis.ids import uuid7
 from services.chassis.logs import get_logger
-from services.chassis.outbox import UNTOLD_SECONDS, Event, Signal, read
+from services.chassis.outbox import COLUMNS, UNTOLD_SECONDS, Event, Signal, to_event
 
 LEASE_SECONDS = 10
 IN_FLIGHT = 64
+_MOST = 4 * IN_FLIGHT
 
 log = get_logger()
 
@@ -30,6 +30,11 @@ set published_position = greatest(published_position, :published),
     relay_owner = :owner, relay_until = clock_timestamp() + make_interval(secs => :seconds)
 where relay_owner = :owner or relay_until < clock_timestamp()
 returning published_position
+""")
+_READ = text(f"""
+select {COLUMNS} from outbox
+where position > (select published_position from outbox_head where relay_owner = :owner)
+order by position limit :most
 """)
 _UNSYNCED = text("set local synchronous_commit = off")
 _RELEASE = text("""
@@ -64,29 +69,30 @@ class Relay:
 
     async def relay(self) -> bool:
         """One pass; true where something was published and there may be more."""
-        events = await self._database.connect(self._leased)
+        events = await self._leased()
         if not events:
             return False
         before = self._published
         self._published = await self._publish_all(events)
         return self._published > before
 
-    async def _leased(self, connection: AsyncConnection) -> Sequence[Event]:
+    async def _leased(self) -> Sequence[Event]:
         """Renew the lease, record what was published, and read on; nothing without the lease.
 
         Not synced to disk: a crash that forgets it publishes again, under the same ids.
         """
-        await connection.execute(_UNSYNCED)
         parameters = {
             "owner": self._owner,
             "seconds": LEASE_SECONDS,
             "published": self._published,
         }
-        published = (await connection.execute(_LEASE, parameters)).scalar_one_or_none()
-        if published is None:
+        _, leased, rows = await self._database.pipelined(
+            (_UNSYNCED, {}), (_LEASE, parameters), (_READ, {"owner": self._owner, "most": _MOST})
+        )
+        if not leased:
             return []
-        self._published = published
-        return await read(connection, self._source, after=published, most=4 * IN_FLIGHT)
+        self._published = leased[0].published_position
+        return [to_event(row, self._source) for row in rows]
 
     async def _publish_all(self, events: Sequence[Event]) -> int:
         """The last position before which everything is published."""

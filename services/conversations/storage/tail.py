@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -99,18 +100,15 @@ class Tail:
         self._at = self._at if self._at.incarnation else await self.end()
         self._started.set()
         while True:
-            rows = await self._worker.connect(self._read)
+            after = {"after": self._at.number, "most": _PAGE}
+            [rows] = await self._worker.pipelined((_AFTER, after))
             for row in rows:
                 self._route(row)
                 self._at = Position(self._at.incarnation, row.position)
             if len(rows) < _PAGE:
                 await self.positioned.wait(UNTOLD_SECONDS)
 
-    async def _read(self, connection: AsyncConnection) -> Sequence[Row[tuple[object, ...]]]:
-        found = await connection.execute(_AFTER, {"after": self._at.number, "most": _PAGE})
-        return found.all()
-
-    def _route(self, row: Row[tuple[object, ...]]) -> None:
+    def _route(self, row: SimpleNamespace) -> None:
         for side, person_id in ((Side.STAFF, row.staff_id), (Side.PROFILE, row.profile_id)):
             for watch in self._watches.get((row.clinic_id, side, person_id), ()):
                 watch.put(_to_event(row))
@@ -201,5 +199,5 @@ def _cause(row: Row[tuple[object, ...]]) -> CloseCause:
     return CloseCause.STAFF_INACTIVE if row.inactive else CloseCause.SESSION_ENDED
 
 
-def _to_event(row: Row[tuple[object, ...]]) -> InboxEvent:
+def _to_event(row: Row[tuple[object, ...]] | SimpleNamespace) -> InboxEvent:
     return InboxEvent(row.position, row.type, row.aggregate_id, row.payload)

@@ -162,7 +162,7 @@ async def test_a_pass_that_is_cut_anywhere_numbers_all_or_nothing(
 
     async def pass_after_a_crash():
         assert positions() in ([None] * 3, [1, 2, 3])
-        await on_the_spot._engine.dispose()
+        await on_the_spot.close()
         await _sequencer(on_the_spot).number()
 
     cuts = await crash_at_each_wait(pass_after_a_crash)
