@@ -131,6 +131,8 @@ def _to_profile(payload: directory_events_pb2.ProfileState) -> ProfileState:
         merged_into=to_optional_id(payload.merged_into_profile_id),
         merge_id=to_optional_id(payload.merge_id),
         do_not_email=payload.do_not_email,
+        unmerged_at=to_optional_time(payload.unmerge_time),
+        mailable_since=to_optional_time(payload.mailable_time),
     )
 
 

@@ -38,7 +38,9 @@ create table replica_profiles (
     override text not null,
     merged_into uuid,
     merge_id uuid,
-    do_not_email boolean not null,{_PERSON}
+    do_not_email boolean not null,
+    unmerged_at timestamptz,
+    mailable_since timestamptz,{_PERSON}
     primary key (clinic_id, profile_id)
 );
 create index replica_profiles_clinic_id_merged_into_index

@@ -48,6 +48,8 @@ class ProfileState:
     merged_into: UUID | None
     merge_id: UUID | None
     do_not_email: bool
+    unmerged_at: datetime | None = None
+    mailable_since: datetime | None = None
 
 
 class EndCause(StrEnum):

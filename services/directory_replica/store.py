@@ -77,7 +77,10 @@ _BY_KIND: dict[type[State], Statements] = {
     ProfileState: _statements(
         "replica_profiles",
         ["clinic_id", "profile_id"],
-        ["override", "merged_into", "merge_id", "do_not_email"],
+        [
+            *("override", "merged_into", "merge_id", "do_not_email"),
+            *("unmerged_at", "mailable_since"),
+        ],
         further=_ANEW,
     ),
     SessionState: _statements(
@@ -209,6 +212,8 @@ def to_profile(row: Row[tuple[object, ...]]) -> ProfileState:
         merged_into=row.merged_into,
         merge_id=row.merge_id,
         do_not_email=row.do_not_email,
+        unmerged_at=row.unmerged_at,
+        mailable_since=row.mailable_since,
     )
 
 

@@ -16,7 +16,8 @@ from services.directory.domain.wording import (
 
 MAIL_HOLD_DEFAULT = timedelta(seconds=10)
 _MAIL_HOLD_MOST = timedelta(seconds=120)
-_AWAY_AFTER_LEAST = timedelta(minutes=1)
+# Activity is written down once a minute: who is active counts as here, whatever was lost.
+_AWAY_AFTER_LEAST = timedelta(minutes=3)
 _AWAY_AFTER_MOST = timedelta(days=30)
 _MOST_LINK_BASE = 500
 _LINK = re.compile(r"[!-~]+", re.ASCII)
@@ -116,7 +117,7 @@ def _checked(settings: MessagingSettings) -> MessagingSettings:
     away = settings.away_after
     if away is not None and not _AWAY_AFTER_LEAST <= away <= _AWAY_AFTER_MOST:
         raise InvalidArgument(
-            "away_after is 1 minute to 30 days, or absent", field="messaging_settings.away_after"
+            "away_after is 3 minutes to 30 days, or absent", field="messaging_settings.away_after"
         )
     sender_name = checked_optional_name(
         settings.sender_name, field="messaging_settings.sender_name", most=MOST_SENDER_NAME

@@ -26,7 +26,10 @@ class ProfileKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """`merged_into` and `merge_id` are set together, while a merge stands."""
+    """`merged_into` and `merge_id` are set together, while a merge stands. `unmerged_at` and
+    `mailable_since` say when a merge was last undone and Do Not Email last turned off: what was
+    sent before stays untold (I10, I14).
+    """
 
     clinic_id: UUID
     id: UUID
@@ -40,6 +43,8 @@ class Profile:
     override: Override
     merged_into: UUID | None
     merge_id: UUID | None
+    unmerged_at: datetime | None = None
+    mailable_since: datetime | None = None
     version: int
     details_version: int
     created_at: datetime
@@ -114,6 +119,7 @@ def changed_profile(profile: Profile, changes: ProfileChanges, *, now: datetime)
         phone=phone,
         birth_date=birth_date,
         do_not_email=profile.do_not_email if flag is None else flag,
+        mailable_since=now if profile.do_not_email and flag is False else profile.mailable_since,
         override=changes.override or profile.override,
     )
 

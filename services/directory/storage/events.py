@@ -117,6 +117,8 @@ def _of_profile(profile: Profile, incarnation: str) -> pb.ProfileState:
         merged_into_profile_id=str(profile.merged_into or ""),
         merge_id=str(profile.merge_id or ""),
         do_not_email=profile.do_not_email,
+        unmerge_time=profile.unmerged_at,
+        mailable_time=profile.mailable_since,
     )
 
 

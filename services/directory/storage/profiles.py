@@ -12,8 +12,8 @@ from services.messaging_rule import Override
 from services.search_terms import fold, ranges, terms
 
 COLUMNS = """p.clinic_id, p.id, p.kind, p.display_name, p.preferred_name, p.email, p.phone,
-    p.birth_date, p.do_not_email, p.override, p.merged_into, p.merge_id, p.version,
-    p.details_version, p.created_at"""
+    p.birth_date, p.do_not_email, p.override, p.merged_into, p.merge_id, p.unmerged_at,
+    p.mailable_since, p.version, p.details_version, p.created_at"""
 
 _GET = f"select {COLUMNS} from profiles as p where p.clinic_id = :clinic_id and p.id = :id"
 _GET_PLAIN = text(_GET)
@@ -28,7 +28,8 @@ _SAVE = text(f"""
 update profiles as p set
     kind = :kind, display_name = :display_name, preferred_name = :preferred_name, email = :email,
     phone = :phone, birth_date = :birth_date, do_not_email = :do_not_email, override = :override,
-    merged_into = :merged_into, merge_id = :merge_id, name_key = :name_key,
+    merged_into = :merged_into, merge_id = :merge_id, unmerged_at = :unmerged_at,
+    mailable_since = :mailable_since, name_key = :name_key,
     email_key = :email_key, phone_key = :phone_key, version = version + 1,
     details_version = details_version + cast(
         (display_name, preferred_name, email, phone, birth_date) is distinct from
@@ -232,6 +233,8 @@ def parameters_of(profile: Profile) -> dict[str, object]:
         "override": profile.override,
         "merged_into": profile.merged_into,
         "merge_id": profile.merge_id,
+        "unmerged_at": profile.unmerged_at,
+        "mailable_since": profile.mailable_since,
         "created_at": profile.created_at,
         **_keys(profile),
     }
@@ -251,6 +254,8 @@ def to_profile(row: Row[tuple[object, ...]]) -> Profile:
         override=Override(row.override),
         merged_into=row.merged_into,
         merge_id=row.merge_id,
+        unmerged_at=row.unmerged_at,
+        mailable_since=row.mailable_since,
         version=row.version,
         details_version=row.details_version,
         created_at=row.created_at,

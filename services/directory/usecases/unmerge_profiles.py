@@ -36,7 +36,7 @@ async def unmerge_profiles(tx: Transaction, command: UnmergeProfiles) -> Merge:
     if not merge.in_force:
         raise MergeUndone("This merge was undone before", merge_id=str(merge.id))
     undone = await tx.merges.undo(merge.id, actor=tx.caller.actor, now=tx.now)
-    back = replace(secondary, merged_into=None, merge_id=None)
+    back = replace(secondary, merged_into=None, merge_id=None, unmerged_at=tx.now)
     saved = await tx.profiles.save(secondary, back)
     await tx.note("unmerge_profiles", "merge", merge.id)
     await tx.announce(saved)

@@ -30,10 +30,16 @@ class Staff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What the directory says of a patient or contact; both are mailed alike (R40)."""
+    """What the directory says of a patient or contact; both are told alike (R40).
+
+    `unmerged_at` and `mailable_since`: until then it was merged away, or marked Do Not Email, at
+    least once. What was sent before is not told late, whether or not we saw it so (I10, I14).
+    """
 
     do_not_email: bool
     merged: bool
+    unmerged_at: datetime | None = None
+    mailable_since: datetime | None = None
 
 
 Person = Staff | Profile
@@ -47,15 +53,20 @@ def why_not_tell(person: Person, sent_at: datetime) -> Reason | None:
     """
     match person:
         case Profile():
-            return _why_not_profile(person)
+            return _why_not_profile(person, sent_at)
         case Staff():
             return _why_not_staff(person, sent_at)
 
 
-def _why_not_profile(profile: Profile) -> Reason | None:
-    if profile.merged:
+def _why_not_profile(profile: Profile, sent_at: datetime) -> Reason | None:
+    if profile.merged or _before(sent_at, profile.unmerged_at):
         return Reason.MERGED
-    return Reason.DO_NOT_EMAIL if profile.do_not_email else None
+    flagged = profile.do_not_email or _before(sent_at, profile.mailable_since)
+    return Reason.DO_NOT_EMAIL if flagged else None
+
+
+def _before(sent_at: datetime, at: datetime | None) -> bool:
+    return at is not None and sent_at < at
 
 
 def _why_not_staff(staff: Staff, sent_at: datetime) -> Reason | None:

@@ -34,7 +34,9 @@ union
  from deliveries as held join replica_profiles as profile
    on profile.clinic_id = held.clinic_id and profile.profile_id = held.recipient_id
  where held.state = 'HELD' and held.recipient_side = 'profile'
-   and (profile.do_not_email or profile.merge_id is not null)
+   and (profile.do_not_email or profile.merge_id is not null
+        or held.message_sent_at < profile.unmerged_at
+        or held.message_sent_at < profile.mailable_since)
  limit :most)
 union
 (select held.clinic_id, held.recipient_side, held.recipient_id

@@ -24,7 +24,8 @@ select clinic_id, mail_hold, away_after from replica_clinics
 where clinic_id = any(cast(:clinics as uuid[]))
 """)
 _PROFILES = text("""
-select clinic_id, profile_id, do_not_email, merge_id from replica_profiles
+select clinic_id, profile_id, do_not_email, merge_id, unmerged_at, mailable_since
+from replica_profiles
 join unnest(cast(:clinics as uuid[]), cast(:ids as uuid[])) as asked (clinic_id, profile_id)
     using (clinic_id, profile_id)
 """)
@@ -140,7 +141,10 @@ class People:
         rows = await self._named(_PROFILES, people)
         return {
             by_id[row.clinic_id, row.profile_id]: Profile(
-                do_not_email=row.do_not_email, merged=row.merge_id is not None
+                do_not_email=row.do_not_email,
+                merged=row.merge_id is not None,
+                unmerged_at=row.unmerged_at,
+                mailable_since=row.mailable_since,
             )
             for row in rows
         }

@@ -58,6 +58,16 @@ async def test_an_unmerge_gives_back_what_was(world, owner):
     assert world.conversations.told[-1].subject.merge_id is None
 
 
+async def test_who_hears_of_a_merge_only_when_it_is_undone_still_hears_that_it_was(world, owner):
+    pat, twin = await people(owner, "Pat", "Twin")
+    merge = await owner.merge(twin, into=pat)
+
+    undone = await owner.unmerge(merge)
+
+    state = world.events_of(twin.profile_id)[-1]
+    assert state.unmerge_time == undone.unmerge_time
+
+
 async def test_a_merge_ends_the_sessions_of_the_secondary_at_once(world, owner):
     pat, twin = await people(owner, "Pat", "Twin")
     stays = await world.sign_in(owner.clinic_id, profile_id=pat.profile_id)

@@ -81,6 +81,21 @@ async def test_an_override_waits_for_conversations_and_a_name_does_not(world, ow
     assert [state.subject.version for state in world.conversations.told] == [3, 4]
 
 
+async def test_who_hears_of_do_not_email_only_when_it_is_off_still_hears_that_it_was_on(
+    world, owner
+):
+    made = await owner.create_profile()
+
+    await owner.update_profile(made.profile_id, do_not_email=True)
+    await owner.update_profile(made.profile_id, do_not_email=False)
+    await owner.update_profile(made.profile_id, do_not_email=False, display_name="Pat Roe")
+
+    new, silenced, mailable, renamed = world.events_of(made.profile_id)
+    assert not (new.HasField("mailable_time") or silenced.HasField("mailable_time"))
+    assert mailable.HasField("mailable_time")
+    assert renamed.mailable_time == mailable.mailable_time
+
+
 async def test_every_change_raises_the_version_and_only_names_raise_that_of_the_details(
     world, owner
 ):

@@ -280,6 +280,32 @@ async def test_a_merge_cancels_what_waits_and_an_unmerge_sends_nothing(world):
     assert world.mails(thread.profile_id) == []
 
 
+async def test_a_merge_undone_before_anybody_looked_cancels_what_waits_all_the_same(world):
+    await world.clinic(hold=LONG)
+    thread = await world.thread()
+    sent = await thread.send()
+
+    await world.update(ProfileState, thread.profile_id, unmerged_at=datetime.now(UTC))
+    await world.reconsider()
+    later = await thread.send()
+
+    assert world.outcome(sent) == "CANCELLED(MERGED)"
+    assert world.outcome(later) == "HELD"
+
+
+async def test_a_flag_taken_back_before_anybody_looked_cancels_what_waits_all_the_same(world):
+    await world.clinic(hold=LONG)
+    thread = await world.thread()
+    sent = await thread.send()
+
+    await world.update(ProfileState, thread.profile_id, mailable_since=datetime.now(UTC))
+    await world.reconsider()
+    later = await thread.send()
+
+    assert world.outcome(sent) == "CANCELLED(DO_NOT_EMAIL)"
+    assert world.outcome(later) == "HELD"
+
+
 async def test_staff_who_leave_get_no_mail_any_more(world):
     await world.clinic(hold=LONG)
     thread = await world.thread()

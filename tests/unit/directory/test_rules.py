@@ -236,7 +236,7 @@ def test_a_new_clinic_has_messaging_off():
     [
         SettingsChanges(mail_hold=timedelta(0)),
         SettingsChanges(mail_hold=timedelta(seconds=120)),
-        SettingsChanges(away_after=timedelta(minutes=1)),
+        SettingsChanges(away_after=timedelta(minutes=3)),
         SettingsChanges(away_after=timedelta(days=30)),
         SettingsChanges(sender_name="Clínica d'Água"),
         SettingsChanges(portal_link_base="https://portal.test"),
@@ -253,7 +253,7 @@ def test_settings_within_their_bounds_are_taken(changes):
     [
         SettingsChanges(mail_hold=timedelta(seconds=-1)),
         SettingsChanges(mail_hold=timedelta(seconds=120, microseconds=1)),
-        SettingsChanges(away_after=timedelta(seconds=59)),
+        SettingsChanges(away_after=timedelta(minutes=3, microseconds=-1)),
         SettingsChanges(away_after=timedelta(days=30, microseconds=1)),
         SettingsChanges(sender_name="a" * 101),
         SettingsChanges(sender_name="Harbour\nBcc: x"),

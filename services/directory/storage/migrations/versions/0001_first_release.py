@@ -81,6 +81,8 @@ create table profiles (
     override text not null check (override in ('INHERIT', 'ALLOW', 'BLOCK')),
     merged_into uuid,
     merge_id uuid,
+    unmerged_at timestamptz,
+    mailable_since timestamptz,
     name_key text collate "C" not null,
     email_key text collate "C" not null,
     phone_key text not null,
