@@ -272,6 +272,7 @@ class Together:
 
 
 @pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.timeout(120 + HISTORIES // 4)
 async def test_what_the_sinks_got_is_what_the_model_says(
     world: NotificationsWorld, share: int
 ) -> None:
