@@ -1,7 +1,8 @@
 """Firebase Cloud Messaging, HTTP v1: a small client of our own.
 
 The access token comes from the OAuth endpoint that the service account names, for a JWT that the
-account's key has signed (RFC 7523). It is renewed ahead of its end, so that no push waits for it.
+account's key has signed (RFC 7523). It is renewed ahead of its end, so that a sign-in that fails
+for some minutes stops no push.
 """
 
 import asyncio

@@ -5,15 +5,17 @@ wait for it as little as those who wait for another.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 
 from services.chassis.clock import Clock
 from services.notifications.channels.failures import NoAnswer, TryLater
 
 AT_ONCE = 8
-_PATIENCE_SECONDS = 1.0
+# Who waits for a place looks once a second whether the lane moves at all.
+_LOOK_SECONDS = 1.0
+_MOST_LOOKS = 5
 # So many failures with no success between them, and the provider counts as down.
 _FAILURES = 4
 _FIRST_PAUSE = timedelta(seconds=1)
@@ -25,6 +27,7 @@ class Lane:
         self._clock = clock
         self._places = asyncio.Semaphore(AT_ONCE)
         self._failures = 0
+        self._taken = 0
         self._closed_until: datetime | None = None
         self._trying = False
 
@@ -36,6 +39,15 @@ class Lane:
         """
         self._check_open()
         await self._take_place()
+        try:
+            self._check_open()
+            with self._noted():
+                yield
+        finally:
+            self._places.release()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
         trial = self._trying = self._is_down
         try:
             yield
@@ -45,10 +57,10 @@ class Lane:
         finally:
             if trial:
                 self._trying = False
-            self._places.release()
 
     def succeeded(self) -> None:
         self._failures = 0
+        self._taken += 1
         self._closed_until = None
 
     def failed(self, *, not_before: datetime | None = None) -> None:
@@ -75,8 +87,13 @@ class Lane:
             raise TryLater
 
     async def _take_place(self) -> None:
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._places.acquire()
-        except TimeoutError:
-            raise TryLater from None
+        for _ in range(_MOST_LOOKS):
+            taken = self._taken
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._places.acquire()
+                return
+            except TimeoutError:
+                if self._taken == taken:
+                    break
+        raise TryLater
