@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 from functools import partial
 
 from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
@@ -50,12 +51,14 @@ from services.notifications.consumers.due_clears import DueClears
 from services.notifications.consumers.due_dispatches import DueDispatches
 from services.notifications.consumers.lag import measure_lag
 from services.notifications.consumers.lost_devices import sweep_for_ever
+from services.notifications.consumers.old_deliveries import forget_for_ever
 from services.notifications.domain.delivery import Channel
 from services.notifications.domain.device import Platform
 from services.notifications.settings import PREFIX, Settings
 from services.notifications.storage.clears import WaitingClears
 from services.notifications.storage.dispatches import Dispatches
 from services.notifications.storage.due import Due
+from services.notifications.storage.forgetting import Forgetting
 from services.notifications.storage.lag import Lag
 from services.notifications.storage.lost_devices import LostDevices
 from services.notifications.storage.unit_of_work import CONSUMER, Storage
@@ -92,7 +95,7 @@ async def compose() -> Service:
             due[channel].set()
 
     storage = Storage(backbone.app, replica, held=held)
-    consume_conversations(backbone, storage, events["conversations"])
+    consume_conversations(backbone, storage, events["conversations"], kept=settings.ledger_kept)
     tokens = UnsubscribeTokens(chassis.sealing_bytes)
     works = mail_works(settings, storage=storage, directory=directory, tokens=tokens)
     push_tokens = PushTokens(chassis.sealing_bytes)
@@ -101,6 +104,7 @@ async def compose() -> Service:
         get_badge=Conversations(channels["conversations"], peers["conversations"]).get_badge,
         channel=push_channel(settings, push_tokens),
     )
+    forgetting = Forgetting(backbone.worker, age=settings.ledger_kept)
     page_tokens = PageTokens(chassis.sealing_bytes)
     register = partial(register_device, tokens=push_tokens, channel=push.channel)
     return Service(
@@ -113,7 +117,8 @@ async def compose() -> Service:
         ),
         tasks=backbone.tasks
         | mail_tasks(backbone, storage, works, applied=applied, due=due)
-        | push_tasks(backbone, storage, push, due=due),
+        | push_tasks(backbone, storage, push, due=due)
+        | {"old deliveries": partial(forget_for_ever, forgetting)},
         ready=backbone.ready,
         on_denied=backbone.note_denial,
         close=[
@@ -183,10 +188,15 @@ def internal_services(
     ]
 
 
-def consume_conversations(backbone: Backbone, storage: Storage, events: EventsClient) -> None:
+def consume_conversations(
+    backbone: Backbone, storage: Storage, events: EventsClient, *, kept: timedelta
+) -> None:
     """Take in the facts of conversations, from the bus and from its outbox."""
     intake = Intake(
-        consumer=CONSUMER, app=backbone.app, worker=backbone.worker, handle=handler(storage)
+        consumer=CONSUMER,
+        app=backbone.app,
+        worker=backbone.worker,
+        handle=handler(storage, kept=kept),
     )
     backbone.consume(
         intake,

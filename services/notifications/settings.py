@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from email.headerregistry import Address
 from email.utils import parseaddr
 from ipaddress import ip_address
@@ -41,6 +42,11 @@ def _is_loopback(text: str | None) -> bool:
         return True
     host, _ = _host_and_port(text, 0)
     return host == "localhost" or ip_address(host).is_loopback
+
+
+def _is_long_enough(days: int) -> bool:
+    """Events come again for weeks, and what became of them must be known then."""
+    return days >= 30
 
 
 def _has_address(text: str) -> bool:
@@ -94,6 +100,11 @@ class Settings:
     chassis: ChassisSettings
     directory_target: str = setting(help="host:port of the directory's internal services")
     conversations_target: str = setting(help="host:port of the internal ones of conversations")
+    ledger_days: int = setting(
+        help="how long it is kept what became of a delivery, in days, at least 30",
+        default=400,
+        check=_is_long_enough,
+    )
     smtp_host: tuple[str, ...] = setting(
         help="the mail servers that take our mail, host or host:port; each is asked where those"
         " before it have no use for us",
@@ -144,6 +155,10 @@ class Settings:
             raise ValueError("SMTP_PASSWORD is not sent in the clear: set SMTP_TLS")
         if self.bounce_listen is not None and self.bounce_domain is None:
             raise ValueError("BOUNCE_LISTEN is for the mail of BOUNCE_DOMAIN: set it too")
+
+    @property
+    def ledger_kept(self) -> timedelta:
+        return timedelta(days=self.ledger_days)
 
     @property
     def smtp_addresses(self) -> list[tuple[str, int]]:

@@ -369,6 +369,10 @@ class NotificationsWorld:
             id=sent.id,
         )
 
+    def forget_claims(self) -> None:
+        """As they are two weeks after they were made."""
+        self._execute("delete from inbox where clinic_id = %(clinic)s")
+
     def clear_ledger(self) -> None:
         """As if nothing had been heard of this clinic's messages."""
         for table in ("deliveries", "inbox", "read_positions", "deleted_messages"):

@@ -2,10 +2,12 @@
 and each is claimed in the transaction of its effect."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from clinic.conversations.v1 import conversations_events_pb2 as events
 from clinic.conversations.v1 import message_pb2
+from services.chassis.clock import Clock, system_clock
 from services.chassis.inbox import Malformed, NotAllHandled
 from services.chassis.outbox import Event
 from services.chassis.telemetry import continue_trace
@@ -28,12 +30,20 @@ _SIDES = {message_pb2.SIDE_STAFF: Side.STAFF, message_pb2.SIDE_PROFILE: Side.PRO
 _Payload = events.MessageSent | events.MessageDeleted | events.ConversationRead
 
 
-def handler(storage: Storage) -> Callable[[Sequence[Event]], Awaitable[None]]:
-    """What the intake hands batches to. Types that nobody is told of are passed over."""
+# Far more than events are kept, and than support looks back.
+LEDGER_KEPT = timedelta(days=400)
+
+
+def handler(
+    storage: Storage, *, kept: timedelta = LEDGER_KEPT, clock: Clock = system_clock
+) -> Callable[[Sequence[Event]], Awaitable[None]]:
+    """What the intake hands batches to. Types that nobody is told of are passed over, and messages
+    so old that the ledger may have forgotten what became of them."""
 
     async def handle(batch: Sequence[Event]) -> None:
         facts, failures = _read(batch)
-        failures |= await _take(facts, storage)
+        oldest = clock() - kept
+        failures |= await _take([fact for fact in facts if not _sent_before(fact, oldest)], storage)
         if failures:
             raise NotAllHandled(failures)
 
@@ -68,6 +78,10 @@ def _reason(fact: Fact, lacking: NotHeld) -> Exception | None:
         ),
         None,
     )
+
+
+def _sent_before(fact: Fact, oldest: datetime) -> bool:
+    return isinstance(fact, MessageSent) and fact.message.sent_at < oldest
 
 
 def _read(batch: Sequence[Event]) -> tuple[list[Fact], dict[UUID, Exception]]:

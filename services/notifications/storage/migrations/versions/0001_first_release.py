@@ -70,6 +70,8 @@ create index deliveries_conversation_index
     on deliveries (clinic_id, conversation_id, decided_at desc, id desc);
 create index deliveries_recipient_index
     on deliveries (clinic_id, recipient_id, decided_at desc, id desc);
+-- For what is forgotten by age: small, and seldom looked at.
+create index deliveries_decided_at_index on deliveries using brin (decided_at);
 create table read_positions (
     clinic_id uuid not null,
     conversation_id uuid not null,
@@ -183,9 +185,9 @@ def upgrade() -> None:
         op.execute(_DROP_DEVICES.format(what=holder))
     execute_all(_TRIGGERS)
     kept = ["select", "insert", "update"]
-    protect(_SERVICE, "deliveries", app=kept, worker=["select"])
+    protect(_SERVICE, "deliveries", app=kept, worker=["select", "delete"])
     protect(_SERVICE, "read_positions", app=kept)
-    protect(_SERVICE, "deleted_messages", app=["select", "insert"])
+    protect(_SERVICE, "deleted_messages", app=["select", "insert"], worker=["select", "delete"])
     protect(_SERVICE, "suppressions", app=kept)
     every = ["select", "insert", "update", "delete"]
     protect(_SERVICE, "devices", app=every, worker=["select", "delete"])
