@@ -17,15 +17,30 @@ from pathlib import Path
 from statistics import median
 
 import aiosmtplib
+import httpx2
 
+from deploy.local.keys import APPLE_KEY, APPLE_KEY_ID, APPLE_TEAM_ID, APPLE_TOPIC
 from deploy.local.stack import Stack
+from services.chassis.clock import system_clock
 from services.cli.places import find
 from services.cli.suite import Suite
+from services.notifications.channels.apns import ProviderTokens
+from services.notifications.channels.push_credentials import read_apple_key
 from tests.load.calibration import raw_commits, resident_kib
 from tests.load.client import Job, load, percentile
 from tests.load.kills import killer
 from tests.load.report import Report
-from tests.load.told import Arrivals, Patient, insert_due, patients, settled, states, waited
+from tests.load.told import (
+    Arrivals,
+    Patient,
+    PushArrivals,
+    insert_due,
+    patients,
+    register_phones,
+    settled,
+    states,
+    waited,
+)
 from tests.support.eventually import eventually
 
 REPORT = Path("build/bench-notifications.json")
@@ -36,6 +51,8 @@ UNLIMITED = {
 }
 # As many as the service opens to one mail server.
 _CONNECTIONS = 16
+# As many as the service has under way with one push service.
+_STREAMS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +70,10 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One run: the stack, who is told, and what their mailbox got."""
+    """One run: the stack, who calls it, who is told, and what their mailbox got."""
 
     stack: Stack
+    suite: Suite
     scale: Scale
     report: Report
     told: Sequence[Patient]
@@ -93,8 +111,8 @@ async def latency(bench: Bench) -> None:
     bench.report.add("send_to_mail_p99_ms", percentile(late, 0.99), "ms", "<= 1000")
 
 
-async def bare_mails(bench: Bench, count: int) -> float:
-    """Mails a second of a bare loop, over as many connections as the service's, of its size."""
+async def bare_mails(bench: Bench, count: int, *, connections: int) -> float:
+    """Mails a second of a bare loop, or of some at once, each over a connection that it keeps."""
     host, _, port = bench.stack.plan.ports.address("mailbox-smtp").partition(":")
     mail = bench.arrivals.raw(bench.arrivals.names()[0])
     left = iter(range(count))
@@ -105,7 +123,7 @@ async def bare_mails(bench: Bench, count: int) -> float:
                 await client.sendmail("messages@clinic.test", "bare@mail.test", mail)
 
     began = time.perf_counter()
-    await asyncio.gather(*(loop() for _ in range(_CONNECTIONS)))
+    await asyncio.gather(*(loop() for _ in range(connections)))
     return count / (time.perf_counter() - began)
 
 
@@ -125,12 +143,14 @@ def _have_come(bench: Bench, count: int) -> bool:
 async def mails(bench: Bench) -> None:
     """In turn, so that the machine's moods meet both."""
     count = len(bench.told) * bench.scale.mails_each
-    bare, ours = [], []
+    bare, wide, ours = [], [], []
     for _ in range(bench.scale.rounds):
-        bare.append(await bare_mails(bench, count))
+        bare.append(await bare_mails(bench, count, connections=1))
+        wide.append(await bare_mails(bench, count, connections=_CONNECTIONS))
         ours.append(await our_mails(bench))
         await bench.settle()
     bench.report.add("bare_mails_per_s", median(bare), "per s")
+    bench.report.add(f"bare_mails_{_CONNECTIONS}_per_s", median(wide), "per s")
     bench.report.add("mails_per_s", median(ours), "per s")
     bench.report.add("mail_vs_bare_ratio", median(ours) / median(bare), "ratio", ">= 0.35")
 
@@ -161,6 +181,61 @@ def _decided(bench: Bench, count: int) -> bool:
     return states(bench.stack).total() >= count
 
 
+async def bare_pushes(bench: Bench, count: int, *, streams: int) -> float:
+    """Pushes a second of a bare loop, or of some at once, over one HTTP/2 connection."""
+    key = read_apple_key(
+        bench.stack.keys / APPLE_KEY,
+        key_id=APPLE_KEY_ID,
+        team_id=APPLE_TEAM_ID,
+        topic=APPLE_TOPIC,
+    )
+    headers = {
+        "authorization": f"bearer {ProviderTokens(key, clock=system_clock).get()}",
+        "apns-topic": APPLE_TOPIC,
+        "apns-push-type": "alert",
+    }
+    _, content = PushArrivals(bench.stack).last()
+    url = f"{bench.stack.plan.push_services}/3/device/{bench.told[0].id.hex}"
+    left = iter(range(count))
+    async with httpx2.AsyncClient(http1=False, http2=True) as client:
+
+        async def loop() -> None:
+            for _ in left:
+                answer = await client.post(url, headers=headers, content=content)
+                assert answer.status_code == 200, answer.content
+
+        began = time.perf_counter()
+        await asyncio.gather(*(loop() for _ in range(streams)))
+        return count / (time.perf_counter() - began)
+
+
+async def our_pushes(bench: Bench) -> float:
+    """Pushes a second of one process that has as many due at once."""
+    arrivals = PushArrivals(bench.stack)
+    before, began = arrivals.count(), time.time()
+    each = bench.scale.mails_each
+    count = insert_due(bench.stack, bench.told, channel="PUSH", each=each)
+    await waited(lambda: arrivals.count() >= before + count, within=300)
+    at, _ = arrivals.last()
+    await eventually(partial(settled, bench.stack, channel="PUSH"), within=60)
+    return count / (at - began)
+
+
+async def pushes(bench: Bench) -> None:
+    await register_phones(bench.suite, bench.told)
+    count = len(bench.told) * bench.scale.mails_each
+    await our_pushes(bench)
+    bare, wide, ours = [], [], []
+    for _ in range(bench.scale.rounds):
+        bare.append(await bare_pushes(bench, count, streams=1))
+        wide.append(await bare_pushes(bench, count, streams=_STREAMS))
+        ours.append(await our_pushes(bench))
+    bench.report.add("bare_pushes_per_s", median(bare), "per s")
+    bench.report.add(f"bare_pushes_{_STREAMS}_per_s", median(wide), "per s")
+    bench.report.add("pushes_per_s", median(ours), "per s")
+    bench.report.add("push_vs_bare_ratio", median(ours) / median(bare), "ratio", ">= 0.35")
+
+
 async def kills(scale: Scale, report: Report) -> None:
     """On a suite of its own: lost and doubled mails."""
     async with killer("bench") as killing:
@@ -181,6 +256,7 @@ async def run(bench: Bench) -> None:
     await latency(bench)
     await mails(bench)
     await drain(bench)
+    await pushes(bench)
     bench.report.add("load_at_end", os.getloadavg()[0], "processes")
 
 
@@ -191,7 +267,7 @@ async def benched(scale: Scale) -> AsyncIterator[Bench]:
         suite = Suite(find({"LOCAL_STATE": str(stack.plan.state.directory)}))
         try:
             told = await patients(suite, clinics=scale.clinics, each=scale.patients_each)
-            yield Bench(stack, scale, Report(REPORT), told, Arrivals(stack))
+            yield Bench(stack, suite, scale, Report(REPORT), told, Arrivals(stack))
         finally:
             await suite.close()
 

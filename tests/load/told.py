@@ -12,10 +12,12 @@ from uuid import UUID
 import psycopg
 
 from clinic.conversations.v1 import conversations_service_pb2 as pb
+from clinic.notifications.v1 import device_pb2
+from clinic.notifications.v1.notifications_service_pb2 import RegisterDeviceRequest
 from deploy.local.stack import Stack
 from services.chassis.ids import uuid7
 from services.cli import people
-from services.cli.sessions import SignedIn
+from services.cli.sessions import Desk, SignedIn, profile
 from services.cli.suite import Suite
 from tests.support.eventually import eventually
 from tests.support.suite import Clinic, open_clinic
@@ -65,6 +67,24 @@ async def _patient(suite: Suite, clinic: Clinic, address: str) -> Patient:
     id = UUID(made.profile_id)
     conversation_id = started.conversation.conversation_id
     return Patient(UUID(clinic.id), id, address, conversation_id, owner)
+
+
+async def register_phones(suite: Suite, told: Sequence[Patient]) -> None:
+    """Each patient signs in, with one phone; its push token is the patient's id."""
+    desk = Desk(suite)
+
+    async def register(patient: Patient) -> None:
+        person = profile(str(patient.id))
+        signed_in = await desk.sign_in(person, clinic_id=str(patient.clinic_id))
+        request = RegisterDeviceRequest(
+            platform=device_pb2.PLATFORM_APNS,
+            push_token=patient.id.hex,
+            request_id=str(uuid7()),
+        )
+        await signed_in.call(suite.notifications.RegisterDevice, request)
+
+    for start in range(0, len(told), _AT_ONCE):
+        await asyncio.gather(*(register(each) for each in told[start : start + _AT_ONCE]))
 
 
 def insert_due(stack: Stack, told: Sequence[Patient], *, channel: str, each: int) -> int:
@@ -123,6 +143,25 @@ class Arrivals:
 def _time(name: str) -> float:
     stamp = name.partition("-")[0]
     return datetime.strptime(stamp, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC).timestamp()
+
+
+class PushArrivals:
+    """The pushes that came to the sink of a stack."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._file: Path = stack.plan.state.pushes / "pushes.jsonl"
+
+    def count(self) -> int:
+        return len(self._lines())
+
+    def last(self) -> tuple[float, bytes]:
+        """When the last one came, in seconds of the wall clock, and what it held."""
+        said = json.loads(self._lines()[-1])
+        at = datetime.fromisoformat(said["received_at"]).timestamp()
+        return at, json.dumps(said["payload"]).encode()
+
+    def _lines(self) -> list[bytes]:
+        return self._file.read_bytes().splitlines() if self._file.exists() else []
 
 
 async def waited(condition: Callable[[], bool], *, within: float) -> None:

@@ -13,9 +13,10 @@ from services.notifications.usecases.claim_dispatch import ClaimDispatch
 
 # More than a provider is handed at once: while some are handed over, others are claimed and looked
 # at, and those that are at the same step share its transaction.
-AT_ONCE = 64
-# Fewer are not looked for: each look costs as much as a mail.
-_FEWEST = 8
+AT_ONCE = 96
+# What begins together stays together, a transaction a step for all of it: fewer are begun only
+# where nothing has ended for a while.
+_FEWEST = 48
 _POLL_SECONDS = 0.25
 _PAUSE_SECONDS = 1.0
 _FINISH_SECONDS = 4.0
@@ -38,16 +39,17 @@ class DueDispatches:
     async def run(self) -> None:
         """Dispatch for ever. When stopped, what is under way may still end."""
         try:
+            woken = True
             while True:
-                await self._start_due()
-                await self._wake.wait(_POLL_SECONDS)
+                await self._start_due(fewest=_FEWEST if woken else 1)
+                woken = await self._wake.wait(_POLL_SECONDS)
         finally:
             if self._under_way:
                 await asyncio.wait(self._under_way.values(), timeout=_FINISH_SECONDS)
 
-    async def _start_due(self) -> None:
+    async def _start_due(self, *, fewest: int) -> None:
         room = AT_ONCE - len(self._under_way)
-        if room < _FEWEST:
+        if room < fewest:
             return
         under_way = self._under_way.keys()
         for found in await self._due.dispatches(self._channel, besides=under_way, most=room):
