@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql.psycopg import dialect
 Statement = tuple[TextClause, Mapping[str, object]]
 Rows = Sequence[SimpleNamespace]
 
-_DIALECT = dialect()
+_DIALECT = dialect()  # type: ignore[no-untyped-call]
 # They look up by key, whatever the tables' sizes were when a plan was made.
 _KEYED = " -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
 

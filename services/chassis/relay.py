@@ -14,6 +14,8 @@ from services.chassis.logs import get_logger
 from services.chassis.outbox import COLUMNS, UNTOLD_SECONDS, Event, Signal, to_event
 
 LEASE_SECONDS = 10
+# What was positioned together is published together; nobody waits for an event this long.
+GATHER_SECONDS = 0.015
 IN_FLIGHT = 64
 _MOST = 4 * IN_FLIGHT
 
@@ -64,6 +66,7 @@ class Relay:
             while True:
                 if not await self.relay():
                     await self.positioned.wait(UNTOLD_SECONDS)
+                    await asyncio.sleep(GATHER_SECONDS)
         finally:
             await asyncio.shield(self._release())
 

@@ -38,9 +38,10 @@ Driver = psycopg.AsyncConnection[TupleRow]
 
 _rows = kwargs_row(SimpleNamespace)
 
-# All that follows looks up by key; plans made while the tables were small would scan them for ever.
+# All that follows looks up by key, whatever the tables' sizes: one plan, made once, without scans.
 _SCOPE = """
-select set_config('app.clinics', %(clinics)s, true), set_config('enable_seqscan', 'off', true)
+select set_config('app.clinics', %(clinics)s, true), set_config('enable_seqscan', 'off', true),
+    set_config('plan_cache_mode', 'force_generic_plan', true)
 """
 _MEMBERS = """
 jsonb_to_recordset(%(members)s::jsonb) as member (
@@ -149,7 +150,8 @@ async def store(
     keys: Mapping[UUID, DataKey],
     now: datetime,
 ) -> None:
-    """Insert the messages, marks and events of a batch and update its threads: one statement."""
+    """Insert the messages, marks and events of a batch, update its threads, and commit: one
+    statement, one round trip."""
     changed = [thread for thread in threads if thread.changed]
     if changed:
         batch = {
@@ -158,8 +160,11 @@ async def store(
             "events": _event_rows(changed, now),
             "threads": [_thread_row(thread) for thread in changed],
         }
-        await (await _driver(connection)).execute(_STORE, {"batch": _json(batch)})
         note_events(connection)
+        driver = await _driver(connection)
+        async with driver.pipeline():
+            await driver.execute(_STORE, {"batch": _json(batch)})
+            await driver.commit()
 
 
 async def _driver(connection: AsyncConnection) -> Driver:

@@ -12,6 +12,8 @@ from tests.support.service_schemas import services_with_migrations
 
 # Positions, leases and cursors of the service itself; what they hold belongs to no clinic.
 _OF_NO_CLINIC = {"outbox_head", "outbox_marks", "sweeps", "sweep_tries", "alembic_version"}
+# Keyed prints of push tokens: a token leaves its last owner, in whatever clinic that was.
+_OF_NO_CLINIC |= {"push_tokens"}
 
 _TABLES = """
     select relname, relrowsecurity and relforcerowsecurity as forced, relkind, exists (
