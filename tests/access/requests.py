@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from clinic.conversations.v1 import conversations_internal_service_pb2 as conversations_internal
 from clinic.conversations.v1 import conversations_service_pb2 as conversations
@@ -135,6 +136,10 @@ async def request(asking: Asking) -> Built:
 
 async def _nothing(asking: Asking) -> Built:
     return asking.rpc.request()
+
+
+async def _owner_addresses(asking: Asking) -> Built:
+    return asking.rpc.request(since_time=Timestamp(seconds=1))
 
 
 def _listing(caller: str, **fields: Any) -> Build:
@@ -604,6 +609,7 @@ BUILT: Mapping[str, Build] = {
     "directory.internal.OpenSession": _person_of,
     "directory.internal.BatchGetDetails": _details,
     "directory.internal.StreamStates": _nothing,
+    "directory.internal.GetOwnerAddressHistory": _owner_addresses,
     "directory.internal.GetState": _person_of,
     "notifications.ListDevices": _nothing,
     "notifications.RegisterDevice": _register_device,

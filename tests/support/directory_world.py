@@ -38,7 +38,12 @@ from tests.support.grpc_world import Keys, bearer, serving
 from tests.support.postgres import ServiceDatabase
 
 SEALING_KEY = bytes(range(32))
-_MACHINES = ("platform:gateway", "service:conversations", "service:notifications")
+_MACHINES = (
+    "platform:gateway",
+    "service:conversations",
+    "service:notifications",
+    "service:export",
+)
 
 FULL = staff_member_pb2.ACCESS_LEVEL_FULL
 STANDARD = staff_member_pb2.ACCESS_LEVEL_STANDARD

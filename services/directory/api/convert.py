@@ -31,6 +31,7 @@ from services.directory.usecases.clear_notification_preference import ClearNotif
 from services.directory.usecases.create_clinic import CreateClinic, for_new_clinic
 from services.directory.usecases.create_profile import CreateProfile
 from services.directory.usecases.create_staff_member import CreateStaffMember
+from services.directory.usecases.get_owner_address_history import GetOwnerAddressHistory
 from services.directory.usecases.get_state import GetState, Kind
 from services.directory.usecases.list_sessions import ListSessions
 from services.directory.usecases.merge_profiles import MergeProfiles
@@ -263,6 +264,13 @@ def to_get_state(request: internal.GetStateRequest, caller: Caller) -> GetState:
         case "clinic" if request.clinic:
             return GetState(caller=caller, kind=Kind.CLINIC, id=caller.clinic_id)
     raise InvalidArgument("subject is needed", field="subject")
+
+
+def to_get_owner_address_history(
+    request: internal.GetOwnerAddressHistoryRequest, caller: Caller
+) -> GetOwnerAddressHistory:
+    since = to_moment(request.since_time, field="since_time")
+    return GetOwnerAddressHistory(caller=caller, since=since)
 
 
 def to_place(request: internal.StreamStatesRequest) -> tuple[UUID, UUID] | None:

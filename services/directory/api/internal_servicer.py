@@ -22,6 +22,7 @@ from services.directory.usecases.clear_notification_preference import (
 from services.directory.usecases.confirm import Peers, confirmed
 from services.directory.usecases.create_clinic import create_clinic
 from services.directory.usecases.create_staff_member import create_staff_member
+from services.directory.usecases.get_owner_address_history import get_owner_address_history
 from services.directory.usecases.get_state import get_state
 from services.directory.usecases.import_profiles import import_profiles
 from services.directory.usecases.list_likely_duplicates import (
@@ -115,6 +116,13 @@ class DirectoryInternalServicer(DirectoryInternalServiceServicer):
         return pb.ClearNotificationPreferenceResponse(
             staff_member=resources.from_staff_member(done.result)
         )
+
+    async def GetOwnerAddressHistory(
+        self, request: pb.GetOwnerAddressHistoryRequest, context: Context
+    ) -> pb.GetOwnerAddressHistoryResponse:
+        command = convert.to_get_owner_address_history(request, current_caller())
+        addresses = await self._storage.run(get_owner_address_history, command)
+        return resources.from_owner_addresses(addresses)
 
     async def ListLikelyDuplicates(
         self, request: pb.DirectoryInternalServiceListLikelyDuplicatesRequest, context: Context

@@ -1,5 +1,7 @@
 """Results to protobuf."""
 
+from collections.abc import Sequence
+
 from clinic.directory.v1 import clinic_pb2, merge_pb2, profile_pb2, session_pb2, staff_member_pb2
 from clinic.directory.v1 import directory_internal_service_pb2 as internal
 from clinic.directory.v1 import directory_service_pb2 as pb
@@ -18,6 +20,7 @@ from services.directory.storage.events import (
     PROFILE_KINDS,
     STAFF_KINDS,
 )
+from services.directory.storage.staff_members import OwnerAddress
 from services.directory.usecases.batch_get_details import Details
 from services.directory.usecases.search_profiles import Hit
 from services.messaging_rule import Side, WhyNot
@@ -144,6 +147,20 @@ def from_session(session: Session) -> session_pb2.Session:
         last_activity_time=session.last_activity_at,
         end_time=session.ended_at,
         end_cause=END_CAUSES[session.end_cause],
+    )
+
+
+def from_owner_addresses(
+    addresses: Sequence[OwnerAddress],
+) -> internal.GetOwnerAddressHistoryResponse:
+    response = internal.GetOwnerAddressHistoryResponse
+    return response(
+        owner_addresses=[
+            response.OwnerAddress(
+                staff_id=str(address.staff_id), email=address.email, since_time=address.since
+            )
+            for address in addresses
+        ]
     )
 
 

@@ -93,6 +93,44 @@ select {columns} from page, lateral (
 ) as p
 order by p.name_key, p.id
 """
+# For one word, which half a clinic may meet: its hits are not made unique, only as many of them as
+# a page may need are put in order. `looked` and `live` tell whether these were enough.
+_SEARCH_ONE = f"""
+with recursive gone (id) as materialized (
+    select id from profiles where clinic_id = :clinic_id and merged_into is not null
+    intersect
+    select profile_id from ({_HIT.format(n=0)}) as hit
+),
+survivors (id) as (
+    select id from gone
+    union
+    select p.merged_into from survivors
+    join profiles as p on p.clinic_id = :clinic_id and p.id = survivors.id
+    where p.merged_into is not null
+),
+nearest (name_key, id) as materialized (
+    select name_key, profile_id from ({_HIT.format(n=0)}) as hit
+    where (name_key, profile_id) > (:after_name, cast(:after_id as uuid))
+    order by name_key, profile_id limit :look
+),
+page (name_key, id) as (
+    select name_key, id from nearest where id not in (select id from gone)
+    union
+    select p.name_key, p.id from survivors
+    join profiles as p on p.clinic_id = :clinic_id and p.id = survivors.id
+    where p.merged_into is null and (p.name_key, p.id) > (:after_name, cast(:after_id as uuid))
+    order by name_key, id limit :most
+)
+select {COLUMNS}, (select count(*) from nearest) as looked,
+    (select count(distinct id) from nearest where id not in (select id from gone)) as live
+from page, lateral (
+    select * from profiles where clinic_id = :clinic_id and profiles.id = page.id offset 0
+) as p
+order by p.name_key, p.id
+"""
+_ONE_WORD = text(_SEARCH_ONE)
+# How often a name may meet one word, as a rule.
+_HITS_EACH = 4
 # The same address, or the same folded name and birth date; the more they share the likelier.
 _DUPLICATES = text(f"""
 select {COLUMNS}, likely.score from profiles as p,
@@ -176,10 +214,21 @@ class Profiles:
         }
         for n, (low, high) in enumerate(words):
             parameters |= {f"low_{n}": low, f"high_{n}": high}
+        if len(words) == 1:
+            return await self._search_one(parameters, most)
         hits = " intersect ".join(_HIT.format(n=n) for n in range(len(words)))
         statement = text(_SEARCH.format(hits=hits, columns=COLUMNS))
         rows = await self._connection.execute(statement, parameters)
         return [to_profile(row) for row in rows]
+
+    async def _search_one(self, parameters: dict[str, object], most: int) -> Sequence[Profile]:
+        look = _HITS_EACH * most
+        while True:
+            found = await self._connection.execute(_ONE_WORD, parameters | {"look": look})
+            rows = found.all()
+            if not rows or rows[0].looked < look or rows[0].live >= most:
+                return [to_profile(row) for row in rows]
+            look *= _HITS_EACH * _HITS_EACH
 
     async def likely_duplicates(
         self, profile: Profile, *, after: tuple[int, UUID] | None, most: int

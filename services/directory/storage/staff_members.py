@@ -1,6 +1,7 @@
 """Staff members, with the history of their addresses and of who owned the clinic (I24)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -54,6 +55,36 @@ _NOTE_OWNER = text("""
 insert into account_owners (clinic_id, owner_since, staff_id) values (:clinic_id, :at, :id)
 """)
 
+# Each owner's addresses while they were the owner; the last row is what held at the time asked for.
+_OWNER_ADDRESSES = text("""
+with owned as (
+    select staff_id, owner_since, lead(owner_since) over (order by owner_since) as until
+    from account_owners where clinic_id = :clinic_id
+), kept as (
+    select staff_id, email, changed_at,
+        lead(changed_at) over (partition by staff_id order by changed_at) as until
+    from staff_emails where clinic_id = :clinic_id
+), told as (
+    select staff_id, email, greatest(owned.owner_since, kept.changed_at) as since
+    from owned join kept using (staff_id)
+    where (owned.until is null or kept.changed_at < owned.until)
+      and (kept.until is null or kept.until > owned.owner_since)
+)
+select staff_id, email, since from told
+where since >= coalesce((select max(since) from told where since <= :at), '-infinity')
+order by since desc limit :most
+""")
+_MOST_ADDRESSES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerAddress:
+    """An address that was the Account Owner's from this time on."""
+
+    staff_id: UUID
+    email: str
+    since: datetime
+
 
 class StaffMembers:
     def __init__(self, connection: AsyncConnection, clinic_id: UUID) -> None:
@@ -71,6 +102,12 @@ class StaffMembers:
         found = await self._connection.execute(query, {"clinic_id": self._clinic_id, "id": id})
         row = found.one_or_none()
         return None if row is None else to_staff_member(row)
+
+    async def owner_addresses(self, *, at: datetime) -> Sequence[OwnerAddress]:
+        """Which address was the Account Owner's, from this time on; the current one first."""
+        parameters = {"clinic_id": self._clinic_id, "at": at, "most": _MOST_ADDRESSES}
+        rows = await self._connection.execute(_OWNER_ADDRESSES, parameters)
+        return [OwnerAddress(row.staff_id, row.email, row.since) for row in rows]
 
     async def create(self, member: StaffMember) -> None:
         await self._connection.execute(_CREATE, _parameters(member))

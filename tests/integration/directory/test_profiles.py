@@ -190,6 +190,25 @@ async def test_people_are_found_by_any_part_of_what_one_may_know_of_them(world, 
     assert [hit.profile.profile_id for hit in await owner.search("w")] == [other.profile_id]
 
 
+async def test_a_page_is_whole_however_often_its_names_meet_one_word(world, owner):
+    """Each of them meets it more often than one is expected to."""
+    words = "ana anabel anais ananda anastasia anatol anatole anand"
+    for n in range(12):
+        await owner.create_profile(f"{words} {n:02}")
+
+    first = await owner.call("SearchProfiles", query="ana", page_size=5)
+    second = await owner.call(
+        "SearchProfiles", query="ana", page_size=5, page_token=first.next_page_token
+    )
+    third = await owner.call(
+        "SearchProfiles", query="ana", page_size=5, page_token=second.next_page_token
+    )
+
+    found = [hit.profile.display_name[-2:] for p in (first, second, third) for hit in p.results]
+    assert found == [f"{n:02}" for n in range(12)]
+    assert third.next_page_token == ""
+
+
 async def test_a_new_name_is_found_and_the_old_one_no_longer(world, owner):
     made = await owner.create_profile("Pat Doe")
     await owner.update_profile(made.profile_id, display_name="Pat Roe")

@@ -1,6 +1,7 @@
 """Staff: who may change whom, preferences, leaving, coming back, ownership (R23, R53, I3, I24)."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import grpc
@@ -68,6 +69,37 @@ async def test_the_history_of_addresses_and_of_ownership_is_kept_with_its_times(
 
     assert [row[0] for row in emails] == ["olga@harbour.test", "new@harbour.test"]
     assert [row[0] for row in owners] == [owner.id, heir.id]
+
+
+async def owner_addresses(world, owner, since):
+    answer = await world.machine(
+        "GetOwnerAddressHistory",
+        name="service:export",
+        clinic_id=owner.clinic_id,
+        since_time=since,
+    )
+    return [(each.staff_id, each.email) for each in answer.owner_addresses]
+
+
+async def test_an_export_is_told_which_address_was_the_owners_and_when(world, owner):
+    """An address of somebody who was not the owner then, or is not any more, is no owner's."""
+    heir = await world.staff(owner.clinic_id, email="heir@harbour.test")
+    await update(heir, heir.id, email="heir2@harbour.test")
+    await update(owner, owner.id, email="new@harbour.test")
+    before = datetime.now(UTC)
+    await owner.call("TransferOwnership", staff_id=heir.id)
+    await update(owner, owner.id, email="later@harbour.test")
+    await update(heir, heir.id, email="heir3@harbour.test")
+
+    last = [
+        (heir.id, "heir3@harbour.test"),
+        (heir.id, "heir2@harbour.test"),
+        (owner.id, "new@harbour.test"),
+    ]
+    assert await owner_addresses(world, owner, before) == last
+    assert await owner_addresses(world, owner, datetime.now(UTC)) == last[:1]
+    everything = await owner_addresses(world, owner, datetime(2020, 1, 1, tzinfo=UTC))
+    assert everything == [*last, (owner.id, "olga@harbour.test")]
 
 
 async def test_staff_are_listed_by_name_in_pages(world, owner):
