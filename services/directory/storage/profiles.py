@@ -1,6 +1,7 @@
 """Profiles, with the terms that they are found by."""
 
 from collections.abc import Sequence
+from functools import cache
 from uuid import UUID
 
 from sqlalchemy import Row, TextClause, text
@@ -129,6 +130,8 @@ from page, lateral (
 order by p.name_key, p.id
 """
 _ONE_WORD = text(_SEARCH_ONE)
+# Which word is the rare one decides how several are met: no plan fits all of them.
+_PLAN_ANEW = text("select set_config('plan_cache_mode', 'force_custom_plan', true)")
 # How often a name may meet one word, as a rule.
 _HITS_EACH = 4
 # The same address, or the same folded name and birth date; the more they share the likelier.
@@ -149,6 +152,12 @@ BEFORE_ALL = UUID(int=0)
 # Where a page ended: a folded name and an id.
 NamePlace = tuple[str, UUID]
 _MORE_THAN_ALL = 5
+
+
+@cache
+def _of_words(count: int) -> TextClause:
+    hits = " intersect ".join(_HIT.format(n=n) for n in range(count))
+    return text(_SEARCH.format(hits=hits, columns=COLUMNS))
 
 
 class Profiles:
@@ -216,9 +225,8 @@ class Profiles:
             parameters |= {f"low_{n}": low, f"high_{n}": high}
         if len(words) == 1:
             return await self._search_one(parameters, most)
-        hits = " intersect ".join(_HIT.format(n=n) for n in range(len(words)))
-        statement = text(_SEARCH.format(hits=hits, columns=COLUMNS))
-        rows = await self._connection.execute(statement, parameters)
+        await self._connection.execute(_PLAN_ANEW)
+        rows = await self._connection.execute(_of_words(len(words)), parameters)
         return [to_profile(row) for row in rows]
 
     async def _search_one(self, parameters: dict[str, object], most: int) -> Sequence[Profile]:
