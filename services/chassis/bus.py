@@ -42,8 +42,11 @@ _FULL = frozenset({10077, 10002})
 _WEEK_SECONDS = 7 * 86_400
 _DUPLICATES_SECONDS = 600
 _BATCH = 200
-# A lone event is handed over at once, a crowd in batches: fewer transactions for all of them.
+# A lone event is handed over at once, a crowd in batches: fewer transactions for all of them. A
+# flood, as an import is, gathers longer; a full batch has more behind it that is waiting already.
 GATHER_SECONDS = 0.025
+_FLOOD_SECONDS = 0.1
+_FLOOD = 32
 _EXPIRES_SECONDS = 5
 
 log = get_logger()
@@ -254,9 +257,9 @@ class PullConsumer:
             return []
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._not_before - loop.time())
-        self._not_before = loop.time() + GATHER_SECONDS
         while subscription.pending_msgs and len(batch) < _BATCH:
             batch.append(await subscription.next_msg(timeout=1))
+        self._not_before = loop.time() + _pause_after(len(batch))
         for message in batch:
             status = _status(message)
             if status in ("404", "408", "409"):
@@ -276,6 +279,13 @@ class PullConsumer:
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._source.upper()}.{self._durable}"
         await client.publish(subject, json.dumps(request).encode(), reply=subscription.subject)
         self._asked = _BATCH
+
+
+def _pause_after(count: int) -> float:
+    """Seconds until the next batch may be handed over."""
+    if count >= _BATCH:
+        return 0.0
+    return _FLOOD_SECONDS if count >= _FLOOD else GATHER_SECONDS
 
 
 def _status(message: Msg) -> str:

@@ -8,7 +8,9 @@ import pytest
 
 from deploy.local.mailbox.faults import Fault
 from services.messaging_rule import Side
+from services.notifications.domain.delivery import Outcome
 from services.notifications.usecases.dispatch_mail import dispatch_mail
+from services.notifications.usecases.record_outcome import RecordOutcome
 from tests.support.eventually import eventually
 from tests.support.notifications_world import LONG, claim_of
 
@@ -276,6 +278,25 @@ async def test_a_deletion_while_a_worker_has_the_mail_lowers_the_number(world):
     assert contents.count == 1
     assert world.outcome(deleted) == "CANCELLED(DELETED)"
     assert world.outcome(kept) == "TRANSMITTING"
+
+
+async def test_what_is_read_while_the_provider_says_later_is_not_sent_then(world):
+    """It was out of the ledger's hands when the fact came, and is back in them."""
+    thread = await world.thread()
+    sent = await thread.send()
+    world.let_pass()
+    (found,) = await world.found_due()
+    claim = await world.claim(found)
+    assert await world.begin(claim) is not None
+    await world.take(thread.reading(Side.PROFILE, sent.sequence))
+    await world.works.rounds.record(RecordOutcome(claim=claim, outcome=Outcome.TRY_LATER))
+    assert world.outcome(sent) == "HELD"
+
+    world.let_pass()
+    await world.dispatch_due()
+
+    assert world.outcome(sent) == "CANCELLED(READ)"
+    assert world.mails(thread.profile_id) == []
 
 
 async def test_a_staff_mail_refused_for_good_does_not_touch_the_patient_s(world, waiting):
