@@ -64,6 +64,7 @@ class Bus:
         self._service = service
         self._replicas = replicas
         self._client = Client()
+        self._context: JetStreamContext | None = None
         self._ended = asyncio.Event()
         self._ended.set()
         self._wake_handlers: dict[str, Callable[[], None]] = {}
@@ -82,7 +83,7 @@ class Bus:
 
     async def _connect(self) -> None:
         # A new one each time: a client that was closed is of no use any more.
-        self._client = client = Client()
+        self._client, self._context = (client := Client()), None
         await client.connect(
             self._url,
             name=self._service,
@@ -118,7 +119,11 @@ class Bus:
 
     @property
     def jetstream(self) -> JetStreamContext:
-        return self.client.jetstream(timeout=PUBLISH_SECONDS)
+        client = self.client
+        # One a connection: a context brings events and semaphores, dearer than a publish.
+        if self._context is None:
+            self._context = client.jetstream(timeout=PUBLISH_SECONDS)
+        return self._context
 
     async def close(self) -> None:
         if self._client.is_connected:
