@@ -39,8 +39,8 @@ _MOST_ITEMS = 50
 _QUIET_SECONDS = 0.2
 _DEADLINE_SECONDS = 10
 # What grpc.aio puts in the place of an answer that came while it was still writing its request.
-_LOST_BY_CLIENT = "Internal error from Core"
-_ASKED_AGAIN = 5
+LOST_BY_CLIENT = "Internal error from Core"
+ASKED_AGAIN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,9 @@ async def call(
     seconds: float | None = _DEADLINE_SECONDS,
 ) -> Answer:
     """Bytes in, bytes out. A stream of responses is read to its end, or until it is quiet."""
-    for _ in range(_ASKED_AGAIN):
+    for _ in range(ASKED_AGAIN):
         answer = await _call(channel, rpc, request, metadata, seconds)
-        if not (rpc.descriptor.client_streaming and answer.message == _LOST_BY_CLIENT):
+        if not (rpc.descriptor.client_streaming and answer.message == LOST_BY_CLIENT):
             break
     return answer
 

@@ -11,6 +11,7 @@ from clinic.directory.v1 import directory_internal_service_pb2 as pb
 from clinic.directory.v1 import profile_pb2
 from clinic.directory.v1.directory_internal_service_pb2_grpc import DirectoryInternalServiceStub
 from tests.support.grpc_world import failure, reason
+from tests.support.rpcs import ASKED_AGAIN, LOST_BY_CLIENT
 
 HEADER = "external_id,display_name,email\n"
 
@@ -30,10 +31,19 @@ class Imported:
 
 
 async def send(world, clinic_id, *parts):
-    call = DirectoryInternalServiceStub(world.channel).ImportProfiles(
-        iter(parts), metadata=world.as_machine("platform:gateway", clinic_id)
-    )
-    return [answer async for answer in call]
+    return await sent_as(world, world.as_machine("platform:gateway", clinic_id), *parts)
+
+
+async def sent_as(world, metadata, *parts):
+    """Once more where the client's own library lost a refusal, as it may while it still writes."""
+    stub = DirectoryInternalServiceStub(world.channel)
+    for _ in range(ASKED_AGAIN):
+        try:
+            return [answer async for answer in stub.ImportProfiles(iter(parts), metadata=metadata)]
+        except grpc.aio.AioRpcError as error:
+            if error.details() != LOST_BY_CLIENT:
+                raise
+    raise AssertionError("every answer was lost")
 
 
 async def import_csv(world, owner, content, **header):
@@ -299,7 +309,5 @@ async def test_only_machines_import_and_into_a_clinic_that_there_is(world, owner
 
     error = await failure(send(world, str(uuid4()), header))
     assert reason(error) == "CLINIC_NOT_FOUND"
-    call = DirectoryInternalServiceStub(world.channel).ImportProfiles(
-        iter([header]), metadata=owner.metadata
-    )
-    assert reason(await failure(call.read())) == "ROLE_NOT_ALLOWED"
+    error = await failure(sent_as(world, owner.metadata, header))
+    assert reason(error) == "ROLE_NOT_ALLOWED"
