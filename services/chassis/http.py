@@ -9,8 +9,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from services.chassis.listener import Listener
 from services.chassis.logs import get_logger
-from services.chassis.settings import RefusedToStart
 
 _HEAD_BYTES = 8 * 1024
 _BODY_BYTES = 16 * 1024
@@ -61,45 +61,18 @@ class _Refused(Exception):
         self.status = status
 
 
-class HttpServer:
+class HttpServer(Listener):
     """Serves `routes`, by method and path; HEAD is answered as GET without its body."""
 
     def __init__(self, address: str, routes: Routes) -> None:
-        self._address = address
+        super().__init__(
+            address, connections=_CONNECTIONS, seconds=_SECONDS, line_bytes=_HEAD_BYTES
+        )
         self._routes = routes
-        self._free = asyncio.Semaphore(_CONNECTIONS)
-        self._server: asyncio.Server | None = None
 
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def start(self) -> None:
-        """Raises RefusedToStart for an address that cannot be had."""
-        host, _, port = self._address.rpartition(":")
-        try:
-            self._server = await asyncio.start_server(
-                self._serve, host.strip("[]"), int(port), limit=_HEAD_BYTES
-            )
-        except (OSError, ValueError, OverflowError) as error:
-            raise RefusedToStart(f"{self._address} cannot be listened on: is it taken?") from error
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with self._free, asyncio.timeout(_SECONDS):
-                writer.write(await self._answer(reader))
-                await writer.drain()
-        except (TimeoutError, ConnectionError):
-            return
-        finally:
-            writer.close()
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await self._answer(reader))
+        await writer.drain()
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         try:

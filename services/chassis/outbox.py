@@ -110,7 +110,7 @@ select * from unnest(
 async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
     """Write events in the caller's transaction, which holds the locks of their aggregates."""
     trace = current_traceparent()
-    rows = [_row(event, trace) for event in events]
+    rows = [row_of(event, trace) for event in events]
     if rows:
         note_events(connection)
     if len(rows) == 1:
@@ -120,7 +120,8 @@ async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
         await connection.execute(_ADD_MANY, columns)
 
 
-def _row(event: NewEvent, trace: str) -> dict[str, object]:
+def row_of(event: NewEvent, trace: str) -> dict[str, object]:
+    """The row of an event as it is written; `trace` is that of one that has none of its own."""
     return {
         "event_id": uuid7(),
         "clinic_id": event.clinic_id,

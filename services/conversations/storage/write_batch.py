@@ -14,8 +14,8 @@ import psycopg
 from psycopg.rows import TupleRow, kwargs_row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis import outbox
 from services.chassis.database import clinic_list, note_events
-from services.chassis.ids import uuid7
 from services.chassis.keys import DataKey
 from services.conversations.domain.writing import (
     Earlier,
@@ -264,19 +264,7 @@ def _mark_rows(threads: Sequence[Thread], now: datetime) -> Rows:
 
 def _event_rows(threads: Sequence[Thread], now: datetime) -> Rows:
     return [
-        {
-            "event_id": uuid7(),
-            "clinic_id": event.clinic_id,
-            "kind": event.kind,
-            "type": event.type,
-            "aggregate_type": event.aggregate_type,
-            "aggregate_id": event.aggregate_id,
-            "aggregate_version": event.aggregate_version,
-            "staff_id": event.staff_id,
-            "profile_id": event.profile_id,
-            "payload": event.payload,
-            "trace": trace,
-        }
+        outbox.row_of(event, trace)
         for thread in threads
         for event, trace in events_of_thread(thread, now)
     ]

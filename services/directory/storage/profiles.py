@@ -60,24 +60,31 @@ select id from chain where depth > 0 order by depth
 """)
 _HIT = """select profile_id, name_key from search_terms
     where clinic_id = :clinic_id and term >= :low_{n} and term < :high_{n}"""
-# Many hits are the rule after one letter, so all is done by sets and with the index of the terms
-# alone; profiles are read for one page. Who was merged away is found by the old name, and answered
-# by the one who survives (R5). `offset 0` keeps the planner to one look by key a profile.
-_SEARCH = """
-with recursive hits (id, name_key) as materialized ({hits}),
-gone (id) as materialized (
-    select id from hits
-    intersect
-    select id from profiles where clinic_id = :clinic_id and merged_into is not null
-),
-survivors (id) as (
+# Who was merged away is found by the old name, and answered by the one who survives (R5).
+_SURVIVORS = """survivors (id) as (
     select id from gone
     union
     select p.merged_into from survivors
     join profiles as p on p.clinic_id = :clinic_id and p.id = survivors.id
     where p.merged_into is not null
 ),
-found (id, name_key) as (
+"""
+# `offset 0` keeps the planner to one look by key a profile.
+_PAGE_OF_PROFILES = """from page, lateral (
+    select * from profiles where clinic_id = :clinic_id and profiles.id = page.id offset 0
+) as p
+order by p.name_key, p.id
+"""
+# Many hits are the rule after one letter, so all is done by sets and with the index of the terms
+# alone; profiles are read for one page.
+_SEARCH = f"""
+with recursive hits (id, name_key) as materialized ({{hits}}),
+gone (id) as materialized (
+    select id from hits
+    intersect
+    select id from profiles where clinic_id = :clinic_id and merged_into is not null
+),
+{_SURVIVORS}found (id, name_key) as (
     select id, name_key from hits where id not in (select id from gone)
     union
     select p.id, p.name_key from survivors
@@ -89,11 +96,8 @@ page (id, name_key) as (
     where (name_key, id) > (:after_name, cast(:after_id as uuid))
     order by name_key, id limit :most
 )
-select {columns} from page, lateral (
-    select * from profiles where clinic_id = :clinic_id and profiles.id = page.id offset 0
-) as p
-order by p.name_key, p.id
-"""
+select {COLUMNS}
+{_PAGE_OF_PROFILES}"""
 # For one word, which half a clinic may meet: its hits are not made unique, only as many of them as
 # a page may need are put in order. `looked` and `live` tell whether these were enough.
 _SEARCH_ONE = f"""
@@ -102,14 +106,7 @@ with recursive gone (id) as materialized (
     intersect
     select profile_id from ({_HIT.format(n=0)}) as hit
 ),
-survivors (id) as (
-    select id from gone
-    union
-    select p.merged_into from survivors
-    join profiles as p on p.clinic_id = :clinic_id and p.id = survivors.id
-    where p.merged_into is not null
-),
-nearest (name_key, id) as materialized (
+{_SURVIVORS}nearest (name_key, id) as materialized (
     select name_key, profile_id from ({_HIT.format(n=0)}) as hit
     where (name_key, profile_id) > (:after_name, cast(:after_id as uuid))
     order by name_key, profile_id limit :look
@@ -124,11 +121,7 @@ page (name_key, id) as (
 )
 select {COLUMNS}, (select count(*) from nearest) as looked,
     (select count(distinct id) from nearest where id not in (select id from gone)) as live
-from page, lateral (
-    select * from profiles where clinic_id = :clinic_id and profiles.id = page.id offset 0
-) as p
-order by p.name_key, p.id
-"""
+{_PAGE_OF_PROFILES}"""
 _ONE_WORD = text(_SEARCH_ONE)
 # Which word is the rare one decides how several are met: no plan fits all of them.
 _PLAN_ANEW = text("select set_config('plan_cache_mode', 'force_custom_plan', true)")
@@ -157,7 +150,7 @@ _MORE_THAN_ALL = 5
 @cache
 def _of_words(count: int) -> TextClause:
     hits = " intersect ".join(_HIT.format(n=n) for n in range(count))
-    return text(_SEARCH.format(hits=hits, columns=COLUMNS))
+    return text(_SEARCH.format(hits=hits))
 
 
 class Profiles:

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from services.chassis.listener import Listener
 from services.chassis.logs import get_logger
-from services.chassis.settings import RefusedToStart
 from services.chassis.telemetry import counter
 from services.notifications.channels.reports import MOST_BYTES, read_report
 from services.notifications.channels.return_paths import NotOurs, ReturnPaths
@@ -45,46 +45,21 @@ class _End(Exception):
     """The last answer of a session."""
 
 
-class BounceDoor:
+class BounceDoor(Listener):
+    """Whoever is cut off tries again."""
+
     def __init__(
         self, address: str, *, return_paths: ReturnPaths, clinic_of: ClinicOf, take: Take
     ) -> None:
-        self._address = address
+        super().__init__(
+            address, connections=_CONNECTIONS, seconds=_SESSION_SECONDS, line_bytes=_LINE_BYTES
+        )
         self._return_paths = return_paths
         self._clinic_of = clinic_of
         self._take = take
-        self._free = asyncio.Semaphore(_CONNECTIONS)
-        self._server: asyncio.Server | None = None
 
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def start(self) -> None:
-        """Raises RefusedToStart for an address that cannot be had."""
-        host, _, port = self._address.rpartition(":")
-        try:
-            self._server = await asyncio.start_server(
-                self._serve, host.strip("[]"), int(port), limit=_LINE_BYTES
-            )
-        except (OSError, ValueError, OverflowError) as error:
-            raise RefusedToStart(f"{self._address} cannot be listened on: is it taken?") from error
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with self._free, asyncio.timeout(_SESSION_SECONDS):
-                await _Session(self, reader, writer).run()
-        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
-            return  # Whoever it was is gone, and tries again.
-        finally:
-            writer.close()
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _Session(self, reader, writer).run()
 
     async def returned(self, argument: bytes) -> _Returned | None:
         """Whose mail comes back to this recipient; None for an address that we did not make, and

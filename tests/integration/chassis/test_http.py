@@ -77,7 +77,7 @@ async def test_a_client_that_leaves_in_the_middle_harms_nobody(server):
 
 
 async def test_a_slow_client_is_given_up_on(server, monkeypatch):
-    monkeypatch.setattr("services.chassis.http._SECONDS", 0.05)
+    monkeypatch.setattr(server, "_seconds", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"GET /ec")
 
