@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,12 +18,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.chassis.errors import Aborted, ResourceExhausted, Unavailable
-from services.chassis.line import Line, Rows, Statement
+from services.chassis.line import Line, Rows, Statement, Talk
 from services.chassis.logs import get_logger
 
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 ScopedWork = Callable[[AsyncConnection, datetime], Awaitable[T]]
+TalkWork = Callable[[Talk], Awaitable[T]]
 
 _SCOPE = text("select set_config('app.clinics', :clinics, true), transaction_timestamp()")
 
@@ -32,6 +34,7 @@ _BUSY = frozenset({"55P03", "57014"})  # lock_timeout, statement_timeout
 # Without a code: what the driver refused to send. A repeat would fare no better.
 _NOT_SENT = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError)
 _TRIES = 4
+_LINES = 4
 
 # The server's own limits, in milliseconds: they hold also when this process is stopped or gone.
 _TIMEOUTS = (
@@ -43,13 +46,18 @@ _EVENTS = "events"
 log = get_logger()
 
 
+def scope(clinics: Collection[UUID]) -> Statement:
+    """What a transaction on a line begins with, to see these clinics and no other."""
+    return _SCOPE, {"clinics": clinic_list(clinics)}
+
+
 def clinic_list(clinics: Collection[UUID]) -> str:
     """The value of `app.clinics`, which the policies of row-level security read."""
     return ",".join(map(str, clinics))
 
 
 class Database:
-    """One role's connections to one database; never more backends than `size`.
+    """One role's connections to one database; never more backends than `size`, and a few lines.
 
     `on_events` are called after each commit of a transaction that `note_events` spoke of. `replan`
     makes a plan for each statement anew: for work on tables that grow from nothing to millions of
@@ -60,7 +68,8 @@ class Database:
         self.on_events: list[Callable[[], None]] = []
         self._engine = _engine(url, size, name, _REPLAN if replan else "")
         self._permits = asyncio.Semaphore(size)
-        self._line = Line(url, name=name, options=_TIMEOUTS)
+        self._lines = _Lines(url, name)
+        self._waiting_lines = _Lines(url, name)
 
     async def transact(
         self, work: ScopedWork[T], *, clinics: Collection[UUID] = (), deadline: float = 3.0
@@ -78,81 +87,139 @@ class Database:
 
         return await self.connect(scoped, deadline=deadline)
 
-    async def pipelined(self, *statements: Statement, deadline: float = 3.0) -> Sequence[Rows]:
-        """The rows of each statement, of one transaction in one round trip.
+    async def exchange(self, *statements: Statement, deadline: float = 3.0) -> Sequence[Rows]:
+        """The rows of each statement, of one transaction in one round trip."""
+        return await self.talk(lambda talk: talk.ask(*statements, commit=True), deadline=deadline)
 
-        For what runs all the time; it has a connection of its own beside the `size` others, and
-        one caller at a time.
+    async def talk(self, work: TalkWork[T], *, waits: bool = False, deadline: float = 3.0) -> T:
+        """As `connect`, for what runs all the time: a transaction on a line (`line.py`).
+
+        What may wait for locks says so with `waits`, and is in nobody else's way.
         """
-        try:
-            return await self._line.run(statements, deadline=deadline)
-        except psycopg.Error as error:
-            raise refusal_of(error) from error
-        except TimeoutError:
-            raise Unavailable("The database took too long; repeat the call") from None
+        lines = self._waiting_lines if waits else self._lines
+        line = await _had(lines.free.get(), deadline)
+        return await self._finished(
+            lambda ends_at: self._once_on_line(line, work, ends_at),
+            deadline,
+            on_end=lambda: lines.free.put_nowait(line),
+        )
 
     async def connect(self, work: Work[T], *, deadline: float = 3.0) -> T:
         """As `transact`, for work that sets its own scope or crosses clinics as `worker`."""
-        try:
-            async with asyncio.timeout(deadline):
-                await self._permits.acquire()
-        except TimeoutError:
-            raise ResourceExhausted("The service is at its limit of transactions") from None
+        await _had(self._permits.acquire(), deadline)
+        return await self._finished(
+            lambda ends_at: self._once(work, ends_at), deadline, on_end=self._permits.release
+        )
+
+    async def _finished(
+        self, once: Callable[[float], Awaitable[T]], deadline: float, *, on_end: Callable[[], None]
+    ) -> T:
+        """The outcome of a task that nobody who hangs up can break off."""
         ends_at = asyncio.get_running_loop().time() + deadline
-        task = asyncio.create_task(self._repeated(work, ends_at))
-        task.add_done_callback(self._ended)
+        task = asyncio.create_task(_repeated(once, ends_at))
+        task.add_done_callback(partial(_ended, on_end))
         try:
             async with asyncio.timeout_at(ends_at):
                 return await asyncio.shield(task)
         except TimeoutError:
             raise Unavailable("The database took too long; repeat the call") from None
 
-    def _ended(self, task: asyncio.Task[T]) -> None:
-        self._permits.release()
-        if not task.cancelled():
-            task.exception()  # a caller who is gone cannot look at it
-
-    async def _repeated(self, work: Work[T], ends_at: float) -> T:
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return await self._once(work, ends_at)
-            except (DBAPIError, psycopg.Error) as error:
-                state = sqlstate(error)
-                if state not in _RETRIED or attempt == _TRIES:
-                    raise refusal_of(error) from error
-                log.info("transaction_repeated", sqlstate=state, attempt=attempt)
-            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
-        raise AssertionError("the last try returns or raises")
-
     async def _once(self, work: Work[T], ends_at: float) -> T:
         # Connecting has its own limit. A cancel in its midst would leave behind a backend that
         # nobody knows of, so the deadline begins to count for the task once it is connected.
         async with self._engine.connect() as connection:
-            if asyncio.get_running_loop().time() >= ends_at:
-                raise TimeoutError
-            async with asyncio.timeout_at(ends_at), connection.begin():
+            async with _by(ends_at), connection.begin():
                 result = await work(connection)
             if connection.info.pop(_EVENTS, False):
-                for on_events in self.on_events:
-                    on_events()
+                self._tell()
             return result
+
+    async def _once_on_line(self, line: Line, work: TalkWork[T], ends_at: float) -> T:
+        await line.open()
+        talk = Talk(line)
+        try:
+            async with _by(ends_at):
+                result = await work(talk)
+                await talk.end()
+        except BaseException:
+            await line.close()
+            raise
+        if talk.tells:
+            self._tell()
+        return result
+
+    def _tell(self) -> None:
+        for on_events in self.on_events:
+            on_events()
 
     async def check(self) -> None:
         """Raises Unavailable where the database is out of reach."""
         await self.connect(_ping, deadline=1.0)
 
     async def close(self) -> None:
-        await self._line.close()
+        await self._lines.close()
+        await self._waiting_lines.close()
         await self._engine.dispose()
+
+
+class _Lines:
+    """A few lines, each used by one transaction at a time; the last used first."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
+        self._all = [Line(url, name=name, options=_TIMEOUTS) for _ in range(_LINES)]
+        for line in self._all:
+            self.free.put_nowait(line)
+
+    async def close(self) -> None:
+        for line in self._all:
+            await line.close()
+
+
+async def _had(permit: Awaitable[T], deadline: float) -> T:
+    try:
+        async with asyncio.timeout(deadline):
+            return await permit
+    except TimeoutError:
+        raise ResourceExhausted("The service is at its limit of transactions") from None
+
+
+async def _repeated(once: Callable[[float], Awaitable[T]], ends_at: float) -> T:
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return await once(ends_at)
+        except (DBAPIError, psycopg.Error) as error:
+            state = sqlstate(error)
+            if state not in _RETRIED or attempt == _TRIES:
+                raise refusal_of(error) from error
+            log.info("transaction_repeated", sqlstate=state, attempt=attempt)
+        await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
+    raise AssertionError("the last try returns or raises")
+
+
+def _ended(on_end: Callable[[], None], task: asyncio.Task[T]) -> None:
+    on_end()
+    if not task.cancelled():
+        task.exception()  # a caller who is gone cannot look at it
+
+
+def _by(ends_at: float) -> asyncio.Timeout:
+    """Raises TimeoutError within, then; and at once where that has passed."""
+    if asyncio.get_running_loop().time() >= ends_at:
+        raise TimeoutError
+    return asyncio.timeout_at(ends_at)
 
 
 async def _ping(connection: AsyncConnection) -> None:
     await connection.execute(text("select 1"))
 
 
-def note_events(connection: AsyncConnection) -> None:
+def note_events(connection: AsyncConnection | Talk) -> None:
     """This transaction adds events: whoever numbers them is to be told once it has committed."""
-    connection.info[_EVENTS] = True
+    if isinstance(connection, Talk):
+        connection.tells = True
+    else:
+        connection.info[_EVENTS] = True
 
 
 def _engine(url: str, size: int, name: str, options: str) -> AsyncEngine:

@@ -193,14 +193,14 @@ class Sequencer:
 
     async def number(self) -> bool:
         """One pass; true where there may be more."""
-        _, moved = await self._database.pipelined((_LOCK_HEAD, {}), (_NUMBER, {"most": _PASS_ROWS}))
+        _, moved = await self._database.exchange((_LOCK_HEAD, {}), (_NUMBER, {"most": _PASS_ROWS}))
         if moved:
             self._positioned()
         return bool(moved) and moved[0].rows == _PASS_ROWS
 
     async def look(self) -> bool:
         """Without a lock: is there something to number? Tells of what others have numbered."""
-        [[head]] = await self._database.pipelined((_LOOK, {}))
+        [[head]] = await self._database.exchange((_LOOK, {}))
         if head.last_position != self._seen or head.published_position < head.last_position:
             self._seen = head.last_position
             self._noticed()

@@ -38,7 +38,7 @@ select {COLUMNS} from outbox
 where position > (select published_position from outbox_head where relay_owner = :owner)
 order by position limit :most
 """)
-_UNSYNCED = text("set local synchronous_commit = off")
+_UNSYNCED = text("select set_config('synchronous_commit', 'off', true)")
 _RELEASE = text("""
 update outbox_head set published_position = greatest(published_position, :published),
     relay_until = '-infinity' where relay_owner = :owner
@@ -89,7 +89,7 @@ class Relay:
             "seconds": LEASE_SECONDS,
             "published": self._published,
         }
-        _, leased, rows = await self._database.pipelined(
+        _, leased, rows = await self._database.exchange(
             (_UNSYNCED, {}), (_LEASE, parameters), (_READ, {"owner": self._owner, "most": _MOST})
         )
         if not leased:

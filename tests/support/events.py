@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from services.chassis import outbox
 from services.chassis.database import Database
 from services.chassis.outbox import NewEvent
@@ -45,10 +43,13 @@ def facts_of(aggregate_id: UUID, count: int, *, clinic_id: UUID) -> list[NewEven
 class OnTheSpot(Database):
     """A database whose transactions run in the caller's own task: a crash there cuts them too."""
 
-    async def connect(
-        self, work: Callable[[AsyncConnection], Awaitable[T]], *, deadline: float = 3.0
+    async def _finished(
+        self, once: Callable[[float], Awaitable[T]], deadline: float, *, on_end: Callable[[], None]
     ) -> T:
-        return await self._once(work, asyncio.get_running_loop().time() + deadline)
+        try:
+            return await once(asyncio.get_running_loop().time() + deadline)
+        finally:
+            on_end()
 
 
 class _Cut:

@@ -101,7 +101,7 @@ class Tail:
         self._started.set()
         while True:
             after = {"after": self._at.number, "most": _PAGE}
-            [rows] = await self._worker.pipelined((_AFTER, after))
+            [rows] = await self._worker.exchange((_AFTER, after))
             for row in rows:
                 self._route(row)
                 self._at = Position(self._at.incarnation, row.position)

@@ -14,6 +14,7 @@ from services.chassis.database import Database
 from services.chassis.errors import DomainError
 from services.chassis.identity import Caller
 from services.chassis.interceptors.deadline import elapsed
+from services.chassis.line import Talk
 from services.chassis.outbox import NewEvent
 from services.chassis.telemetry import current_traceparent
 from services.conversations.domain.message import Message
@@ -152,15 +153,15 @@ class Storage:
         clinics = {member.caller.clinic for member in batch}
         keys = {clinic_id: await self._texts.current_key(clinic_id) for clinic_id in clinics}
 
-        async def body(connection: AsyncConnection) -> Sequence[Outcome]:
-            loaded, now = await write_batch.load(connection, batch, wait=wait)
+        async def body(talk: Talk) -> Sequence[Outcome]:
+            loaded, now = await write_batch.load(talk, batch, wait=wait)
             decided = decide(loaded, now=now)
             await write_batch.store(
-                connection, decided.threads.values(), texts=self._texts, keys=keys, now=now
+                talk, decided.threads.values(), texts=self._texts, keys=keys, now=now
             )
             return decided.outcomes
 
-        outcomes = await self._database.connect(body)
+        outcomes = await self._database.talk(body, waits=wait)
         return [SKIPPED if outcome is None else outcome for outcome in outcomes]
 
 

@@ -1,7 +1,7 @@
-"""The group commit's SQL: lock, fence, load, store; pipelined on the driver (design section 4).
+"""The group commit's SQL: lock, fence, load; then store and commit (design section 4).
 
-The statements are sent together and run one after the other, each with a snapshot of its own: the
-load sees what committed while the locks were awaited.
+What is sent together runs one after the other, each with a snapshot of its own: the load sees what
+committed while the locks were awaited.
 """
 
 import json
@@ -10,13 +10,12 @@ from datetime import datetime
 from types import SimpleNamespace
 from uuid import UUID
 
-import psycopg
-from psycopg.rows import TupleRow, kwargs_row
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
 from services.chassis import outbox
-from services.chassis.database import clinic_list, note_events
+from services.chassis.database import note_events, scope
 from services.chassis.keys import DataKey
+from services.chassis.line import Talk
 from services.conversations.domain.writing import (
     Earlier,
     Loaded,
@@ -34,17 +33,8 @@ from services.directory_replica.fence import fence_key
 from services.directory_replica.gate import session_refusal
 from services.messaging_rule import Side
 
-Driver = psycopg.AsyncConnection[TupleRow]
-
-_rows = kwargs_row(SimpleNamespace)
-
-# All that follows looks up by key, whatever the tables' sizes: one plan, made once, without scans.
-_SCOPE = """
-select set_config('app.clinics', %(clinics)s, true), set_config('enable_seqscan', 'off', true),
-    set_config('plan_cache_mode', 'force_generic_plan', true)
-"""
 _MEMBERS = """
-jsonb_to_recordset(%(members)s::jsonb) as member (
+jsonb_to_recordset(cast(:members as jsonb)) as member (
     place integer, clinic_id uuid, id uuid, side text, person_id uuid, session_id uuid,
     request_id uuid, up_to bigint)
 """
@@ -53,9 +43,11 @@ select c.id from {_MEMBERS}
 join conversations as c on c.clinic_id = member.clinic_id and c.id = member.id
 order by c.clinic_id, c.id for update of c
 """
-_LOCK_FREE = _LOCK + " skip locked"
-_FENCE = "select pg_advisory_xact_lock_shared(key) from unnest(%(keys)s::bigint[]) as key"
-_LOAD = f"""
+_LOCKS = {True: text(_LOCK), False: text(_LOCK + " skip locked")}
+_FENCE = text(
+    "select pg_advisory_xact_lock_shared(key) from unnest(cast(:keys as bigint[])) as key"
+)
+_LOAD = text(f"""
 select c.clinic_id, c.id, c.staff_id, c.profile_id, c.created_at, c.last_sequence,
     c.staff_unread, c.profile_unread, c.staff_read_sequence, c.profile_read_sequence,
     c.last_activity_at, {PEOPLE_COLUMNS},
@@ -81,18 +73,18 @@ left join messages as earlier on earlier.clinic_id = c.clinic_id
     and earlier.request_id = member.request_id
 {PEOPLE_JOINS}
 order by member.place
-"""
-_STORE = """
+""")
+_STORE = text("""
 with posted as (
     insert into messages (clinic_id, conversation_id, sequence, id, sender_side, request_id,
                           ciphertext, key_version, fingerprint, sent_at)
-    select * from jsonb_to_recordset(%(batch)s::jsonb -> 'messages') as message (
+    select * from jsonb_to_recordset(cast(:batch as jsonb) -> 'messages') as message (
         clinic_id uuid, conversation_id uuid, sequence bigint, id uuid, sender_side text,
         request_id uuid, ciphertext bytea, key_version integer, fingerprint bytea,
         sent_at timestamptz)
 ), marked as (
     insert into read_marks (clinic_id, conversation_id, side, up_to_sequence, read_at)
-    select * from jsonb_to_recordset(%(batch)s::jsonb -> 'marks') as mark (
+    select * from jsonb_to_recordset(cast(:batch as jsonb) -> 'marks') as mark (
         clinic_id uuid, conversation_id uuid, side text, up_to_sequence bigint,
         read_at timestamptz)
 ), told as (
@@ -100,7 +92,7 @@ with posted as (
                         aggregate_version, staff_id, profile_id, payload, trace)
     select event_id, clinic_id, kind, type, aggregate_type, aggregate_id, aggregate_version,
            staff_id, profile_id, payload, trace
-    from jsonb_to_recordset(%(batch)s::jsonb -> 'events') as event (
+    from jsonb_to_recordset(cast(:batch as jsonb) -> 'events') as event (
         event_id uuid, clinic_id uuid, kind text, type text, aggregate_type text,
         aggregate_id uuid, aggregate_version bigint, staff_id uuid, profile_id uuid,
         payload bytea, trace text)
@@ -110,40 +102,40 @@ set last_sequence = new.last_sequence, last_activity_at = new.last_activity_at,
     staff_unread = new.staff_unread, profile_unread = new.profile_unread,
     staff_read_sequence = new.staff_read_sequence,
     profile_read_sequence = new.profile_read_sequence
-from jsonb_to_recordset(%(batch)s::jsonb -> 'threads') as new (
+from jsonb_to_recordset(cast(:batch as jsonb) -> 'threads') as new (
     clinic_id uuid, id uuid, last_sequence bigint, last_activity_at timestamptz,
     staff_unread integer, profile_unread integer, staff_read_sequence bigint,
     profile_read_sequence bigint)
 where c.clinic_id = new.clinic_id and c.id = new.id
-"""
+""")
 
 # As JSON a batch is one parameter; as arrays it would be dozens, each dumped value by value.
 Rows = list[dict[str, object]]
 
 
 async def load(
-    connection: AsyncConnection, batch: Sequence[Member], *, wait: bool
+    talk: Talk, batch: Sequence[Member], *, wait: bool
 ) -> tuple[Sequence[Loaded], datetime]:
     """Lock the threads of a batch, take the fences of its clinics, and read what they hold.
 
     Also the database's clock after the locks. With `wait` false, threads that another transaction
     holds come back unlocked.
     """
-    driver = await _driver(connection)
-    parameters = _load_parameters(batch)
-    async with driver.pipeline(), driver.cursor(row_factory=_rows) as locks:
-        await driver.execute(_SCOPE, parameters)
-        await locks.execute(_LOCK if wait else _LOCK_FREE, parameters)
-        await driver.execute(_FENCE, parameters)
-        loads = await driver.cursor(row_factory=_rows).execute(_LOAD, parameters)
-        locked = frozenset(row.id for row in await locks.fetchall())
-        rows = await loads.fetchall()
+    clinics = {member.caller.clinic for member in batch}
+    members = {"members": _json([_member_row(*numbered) for numbered in enumerate(batch)])}
+    _, locks, _, rows = await talk.ask(
+        scope(clinics),
+        (_LOCKS[wait], members),
+        (_FENCE, {"keys": sorted(map(fence_key, clinics))}),
+        (_LOAD, members),
+    )
+    locked = frozenset(row.id for row in locks)
     loaded = [_to_loaded(member, row, locked) for member, row in zip(batch, rows, strict=True)]
     return loaded, rows[0].now
 
 
 async def store(
-    connection: AsyncConnection,
+    talk: Talk,
     threads: Iterable[Thread],
     *,
     texts: Texts,
@@ -160,28 +152,8 @@ async def store(
             "events": _event_rows(changed, now),
             "threads": [_thread_row(thread) for thread in changed],
         }
-        note_events(connection)
-        driver = await _driver(connection)
-        async with driver.pipeline():
-            await driver.execute(_STORE, {"batch": _json(batch)})
-            await driver.commit()
-
-
-async def _driver(connection: AsyncConnection) -> Driver:
-    raw = await connection.get_raw_connection()
-    driver = raw.driver_connection
-    assert isinstance(driver, psycopg.AsyncConnection)
-    return driver
-
-
-def _load_parameters(batch: Sequence[Member]) -> dict[str, object]:
-    clinics = {member.caller.clinic for member in batch}
-    members = [_member_row(place, member) for place, member in enumerate(batch)]
-    return {
-        "clinics": clinic_list(clinics),
-        "keys": sorted(map(fence_key, clinics)),
-        "members": _json(members),
-    }
+        note_events(talk)
+        await talk.ask((_STORE, {"batch": _json(batch)}), commit=True)
 
 
 def _member_row(place: int, member: Member) -> dict[str, object]:
