@@ -43,7 +43,8 @@ _WEEK_SECONDS = 7 * 86_400
 _DUPLICATES_SECONDS = 600
 _BATCH = 200
 # A lone event is handed over at once, a crowd in batches: fewer transactions for all of them. A
-# flood, as an import is, gathers longer; a full batch has more behind it that is waiting already.
+# flood, as an import is, gathers longer, and so does who is slow, so that under load this takes a
+# part of the time only; a full batch has more behind it that is waiting already.
 GATHER_SECONDS = 0.025
 _FLOOD_SECONDS = 0.1
 _FLOOD = 32
@@ -240,14 +241,17 @@ class PullConsumer:
                 await asyncio.sleep(0.25)
 
     async def _serve(self, take: Callable[[list[Msg]], Awaitable[None]]) -> None:
-        client = self._bus.client
+        client, loop = self._bus.client, asyncio.get_running_loop()
         await self._bus.ensure_consumer(self._source, self._durable)
         subscription = await client.subscribe(client.new_inbox())
         try:
             self._asked = 0
             while batch := await self._next_batch(client, subscription):
+                began = loop.time()
                 if messages := [message for message in batch if not _status(message)]:
                     await take(messages)
+                took = loop.time() - began
+                self._not_before = began + _pause_after(len(batch), took)
         finally:
             if client.is_connected:
                 await subscription.unsubscribe()
@@ -264,7 +268,6 @@ class PullConsumer:
         await asyncio.sleep(self._not_before - loop.time())
         while subscription.pending_msgs and len(batch) < _BATCH:
             batch.append(await subscription.next_msg(timeout=1))
-        self._not_before = loop.time() + _pause_after(len(batch))
         for message in batch:
             status = _status(message)
             if status in ("404", "408", "409"):
@@ -286,11 +289,11 @@ class PullConsumer:
         self._asked = _BATCH
 
 
-def _pause_after(count: int) -> float:
-    """Seconds until the next batch may be handed over."""
+def _pause_after(count: int, took: float) -> float:
+    """Seconds from a batch's beginning until the next may be handed over."""
     if count >= _BATCH:
         return 0.0
-    return _FLOOD_SECONDS if count >= _FLOOD else GATHER_SECONDS
+    return max(_FLOOD_SECONDS if count >= _FLOOD else GATHER_SECONDS, 2 * took)
 
 
 def _status(message: Msg) -> str:

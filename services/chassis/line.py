@@ -24,7 +24,10 @@ Driver = psycopg.AsyncConnection[SimpleNamespace]
 _numbers = count()
 _DIALECT = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 # They look up by key, whatever the tables' sizes were when a plan was made.
-_KEYED = " -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
+_KEYED = (
+    "".join(f" -c enable_{way}=off" for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"))
+    + " -c plan_cache_mode=force_generic_plan"
+)
 
 
 class Line:

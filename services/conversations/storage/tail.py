@@ -100,18 +100,28 @@ class Tail:
         self._at = self._at if self._at.incarnation else await self.end()
         self._started.set()
         while True:
-            after = {"after": self._at.number, "most": _PAGE}
-            [rows] = await self._worker.exchange((_AFTER, after))
-            for row in rows:
+            read = await self._read() if self.watched else 0
+            if read < _PAGE:
+                await self.positioned.wait(UNTOLD_SECONDS)
+
+    async def _read(self) -> int:
+        """Hand on one page; how many events it had."""
+        after = {"after": self._at.number, "most": _PAGE}
+        [rows] = await self._worker.exchange((_AFTER, after))
+        for row in rows:
+            if row.position > self._at.number:
                 self._route(row)
                 self._at = Position(self._at.incarnation, row.position)
-            if len(rows) < _PAGE:
-                await self.positioned.wait(UNTOLD_SECONDS)
+        return len(rows)
 
     def _route(self, row: SimpleNamespace) -> None:
         for side, person_id in ((Side.STAFF, row.staff_id), (Side.PROFILE, row.profile_id)):
             for watch in self._watches.get((row.clinic_id, side, person_id), ()):
                 watch.put(_to_event(row))
+
+    @property
+    def watched(self) -> bool:
+        return bool(self._watches)
 
     @property
     def at(self) -> Position:
@@ -126,6 +136,10 @@ class Tail:
     async def open(self, caller: Caller) -> Watch:
         """Register a watch; raises ResourceExhausted beyond 5 of one person."""
         await self._started.wait()
+        if not self.watched:
+            # While nobody watches nothing is read: the tail is where it was when somebody did.
+            end = await self.end()
+            self._at = max(self._at, end, key=lambda position: position.number)
         held = self._watches[_key(caller)]
         if len(held) >= WATCHES_PER_PROFILE:
             raise ResourceExhausted("Too many watches of this profile; close one")
