@@ -225,6 +225,7 @@ class Person:
 class ConversationsWorld:
     """The service, and the people whom the directory knows."""
 
+    data_keys: DataKeys
     storage: Storage
     replica: Replica
     directory: StatedDirectory
@@ -367,8 +368,9 @@ def a_session(clinic_id: UUID, side: Side, person_id: UUID) -> SessionState:
 
 @asynccontextmanager
 async def conversations_world(
-    databases: ServiceDatabase, folder: Path
+    databases: ServiceDatabase, folder: Path, *, provider: FileKeyProvider | None = None
 ) -> AsyncIterator[ConversationsWorld]:
+    """One process of the service. Several may share a database, each with caches of its own."""
     master_key = folder / "master.key"
     master_key.write_text(MASTER_KEY)
     async with AsyncExitStack() as stack:
@@ -376,7 +378,7 @@ async def conversations_world(
         stack.push_async_callback(database.close)
         directory = StatedDirectory()
         replica = Replica(database, directory, applied=lambda: None)
-        keys = DataKeys(FileKeyProvider(master_key), database, system_clock)
+        keys = DataKeys(provider or FileKeyProvider(master_key), database, system_clock)
         worker = Database(databases.worker, size=4, name="test worker")
         stack.push_async_callback(worker.close)
         await keys.check(worker)
@@ -400,6 +402,7 @@ async def conversations_world(
             serving(signing, [registration(add_ConversationsServiceServicer_to_server, servicer)])
         )
         yield ConversationsWorld(
+            data_keys=keys,
             storage=storage,
             replica=replica,
             directory=directory,
