@@ -195,13 +195,17 @@ class Person:
         unread: int = response.unread_messages
         return unread
 
-    async def explain(self, **request: Any) -> list[str]:
-        """The kinds of the causes, in order."""
+    async def causes(self, **request: Any) -> list[DeliveryCause]:
         response = await self._stub().ExplainDelivery(
             pb.ExplainDeliveryRequest(**request), metadata=self.metadata
         )
+        return list(response.causes)
+
+    async def explain(self, **request: Any) -> list[str]:
+        """The kinds of the causes, in order."""
         kinds = DeliveryCause.Kind
-        return [kinds.Name(cause.kind).removeprefix("KIND_") for cause in response.causes]
+        causes = await self.causes(**request)
+        return [kinds.Name(cause.kind).removeprefix("KIND_") for cause in causes]
 
     @asynccontextmanager
     async def watch(self, resume_token: str = "") -> AsyncIterator[Any]:
