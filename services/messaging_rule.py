@@ -69,3 +69,15 @@ def why_not_message(facts: Facts) -> WhyNot | None:
     if reason := why_not_write(facts):
         return reason
     return WhyNot.RECIPIENT_DO_NOT_EMAIL if facts.do_not_email else None
+
+
+def whys_not_message(facts: Facts) -> list[WhyNot]:
+    """Every rule that stands in the way, for explaining: `why_not_message` is the first of them."""
+    holds = {
+        WhyNot.PROFILE_MERGED: facts.profile_merged,
+        WhyNot.STAFF_INACTIVE: not facts.staff_active,
+        WhyNot.MESSAGING_DISABLED: facts.override is Override.INHERIT and not facts.clinic_allows,
+        WhyNot.MESSAGING_BLOCKED: facts.override is Override.BLOCK,
+        WhyNot.RECIPIENT_DO_NOT_EMAIL: facts.do_not_email,
+    }
+    return [why for why in WhyNot if holds[why]]

@@ -6,8 +6,11 @@ say where a ciphertext belongs, so that one moved elsewhere does not decrypt (P2
 
 import base64
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -29,6 +32,7 @@ from services.chassis.settings import RefusedToStart
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 _NEWEST_FOR = timedelta(minutes=1)
+_AT_ONCE = 500
 
 
 class WrongMasterKey(RefusedToStart):
@@ -42,6 +46,10 @@ class KeyProvider(Protocol):
 
     def unwrap(self, wrapped: bytes, associated: bytes) -> bytes:
         """Raises WrongMasterKey where this provider did not wrap it."""
+        ...
+
+    def is_current(self, wrapped: bytes, associated: bytes) -> bool:
+        """Whether `wrap` would wrap it with the same master key; false asks for a re-wrap."""
         ...
 
 
@@ -73,36 +81,63 @@ def decode_key(text_form: str, *, name: str) -> bytes:
 
 
 class FileKeyProvider:
-    """A master key in a file: for one machine, and for development."""
+    """A master key in a file: for one machine, and for development.
 
-    def __init__(self, path: Path) -> None:
-        try:
-            text_form = path.read_text(errors="replace")
-        except FileNotFoundError:
-            raise WrongMasterKey(
-                f"there is no master key at {path}; restore the file, for a new one cannot open"
-                " what the old one sealed"
-            ) from None
-        except OSError as error:
-            raise WrongMasterKey(
-                f"the master key at {path} cannot be read: {error.strerror}"
-            ) from error
-        self._key = decode_key(text_form, name=f"the master key at {path}")
+    `other` opens too, and wraps nothing: the key before or after this one, while it is replaced.
+    """
+
+    def __init__(self, path: Path, *, other: Path | None = None) -> None:
+        self._key = _read_master_key(path)
+        self._others = [] if other is None else [_read_master_key(other)]
 
     def wrap(self, key: bytes, associated: bytes) -> bytes:
         return seal(self._key, key, associated)
 
     def unwrap(self, wrapped: bytes, associated: bytes) -> bytes:
-        try:
-            return open_sealed(self._key, wrapped, associated)
-        except InvalidTag:
-            raise WrongMasterKey("the master key does not open the stored data keys") from None
+        for master_key in (self._key, *self._others):
+            with suppress(InvalidTag):
+                return open_sealed(master_key, wrapped, associated)
+        raise WrongMasterKey("the master key does not open the stored data keys")
+
+    def is_current(self, wrapped: bytes, associated: bytes) -> bool:
+        with suppress(InvalidTag):
+            return bool(open_sealed(self._key, wrapped, associated))
+        return False
+
+
+def _read_master_key(path: Path) -> bytes:
+    try:
+        text_form = path.read_text(errors="replace")
+    except FileNotFoundError:
+        raise WrongMasterKey(
+            f"there is no master key at {path}; restore the file, for a new one cannot open"
+            " what the old one sealed"
+        ) from None
+    except OSError as error:
+        raise WrongMasterKey(
+            f"the master key at {path} cannot be read: {error.strerror}"
+        ) from error
+    return decode_key(text_form, name=f"the master key at {path}")
 
 
 @dataclass(frozen=True, slots=True)
 class DataKey:
     version: int
     secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    clinic_id: UUID
+    version: int
+    wrapped: bytes
+
+    @property
+    def place(self) -> bytes:
+        return _place(self.clinic_id, self.version)
+
+
+_FIRST = (UUID(int=0), 0)
 
 
 _CURRENT = text("""
@@ -113,12 +148,17 @@ _INSERT = text("""
 insert into data_keys (clinic_id, version, wrapped) values (:clinic_id, :version, :wrapped)
 on conflict do nothing
 """)
+# Not where somebody else has wrapped it anew meanwhile.
 _REWRAP = text("""
-update data_keys set wrapped = :wrapped where clinic_id = :clinic_id and version = :version
+update data_keys set wrapped = :wrapped
+where clinic_id = :clinic_id and version = :version and wrapped = :before
+""")
+_NEXT = text("""
+select clinic_id, version, wrapped from data_keys
+where (clinic_id, version) > (:clinic_id, :version) order by clinic_id, version limit :most
 """)
 _ALL = text("select version, wrapped from data_keys where clinic_id = :clinic_id")
 _LOCK = text("select pg_advisory_xact_lock(hashtextextended('keys ' || :clinic_id, 0))")
-_ANY = text("select clinic_id, version, wrapped from data_keys limit 1")
 
 
 class DataKeys:
@@ -133,6 +173,7 @@ class DataKeys:
         self._clock = clock
         self._opened: dict[tuple[UUID, int], bytes] = {}
         self._current: dict[UUID, tuple[datetime, DataKey]] = {}
+        self._checked = _FIRST
         self._master_key_fits = False
 
     async def current(self, clinic_id: UUID) -> DataKey:
@@ -191,10 +232,7 @@ class DataKeys:
         if earlier is not None:
             return earlier.int
         for row in rows:
-            place = _place(clinic_id, row.version)
-            wrapped = self._provider.wrap(self._provider.unwrap(bytes(row.wrapped), place), place)
-            key = {"clinic_id": clinic_id, "version": row.version, "wrapped": wrapped}
-            await connection.execute(_REWRAP, key)
+            await self._rewrap(connection, _Stored(clinic_id, row.version, bytes(row.wrapped)))
         await self._make(connection, clinic_id, version=version)
         record = audit.Record(action="rotate_keys", object_type="clinic", object_id=clinic_id)
         await audit.add(connection, caller, clinic_id, record)
@@ -216,11 +254,45 @@ class DataKeys:
         return self._opened[place]
 
     async def check(self, worker: Database) -> None:
-        """Raises WrongMasterKey where the stored keys were wrapped by another master key."""
-        found = await worker.connect(lambda connection: connection.execute(_ANY))
-        if (row := found.one_or_none()) is not None:
-            self._provider.unwrap(bytes(row.wrapped), _place(row.clinic_id, row.version))
+        """Raises WrongMasterKey where a stored key was wrapped by another master key.
+
+        A check that was cut short goes on from where it was.
+        """
+        while stored := await _after(worker, self._checked):
+            for each in stored:
+                self._provider.unwrap(each.wrapped, each.place)
+            self._checked = (stored[-1].clinic_id, stored[-1].version)
         self._master_key_fits = True
+
+    async def rewrap(self, worker: Database) -> int:
+        """Wrap every clinic's stored keys with the current master key; how many were not.
+
+        The keys stay what they are. Safe at once with rotations, and in several processes.
+        """
+        count, at = 0, _FIRST
+        while stored := await _after(worker, at):
+            for each in stored:
+                if not self._provider.is_current(each.wrapped, each.place):
+                    count += await worker.connect(partial(self._rewrap, stored=each))
+            at = (stored[-1].clinic_id, stored[-1].version)
+        return count
+
+    async def _rewrap(self, connection: AsyncConnection, stored: _Stored) -> int:
+        secret = self._provider.unwrap(stored.wrapped, stored.place)
+        changed = {
+            "clinic_id": stored.clinic_id,
+            "version": stored.version,
+            "before": stored.wrapped,
+            "wrapped": self._provider.wrap(secret, stored.place),
+        }
+        return (await connection.execute(_REWRAP, changed)).rowcount
+
+
+async def _after(worker: Database, at: tuple[UUID, int]) -> Sequence[_Stored]:
+    """The next keys of all clinics, in order."""
+    parameters = {"clinic_id": at[0], "version": at[1], "most": _AT_ONCE}
+    rows = await worker.connect(lambda connection: connection.execute(_NEXT, parameters))
+    return [_Stored(row.clinic_id, row.version, bytes(row.wrapped)) for row in rows]
 
 
 def _place(clinic_id: UUID, version: int) -> bytes:

@@ -11,6 +11,7 @@ from services.cli.commands import (
     clinic,
     deliveries,
     demos,
+    explaining,
     exports,
     importing,
     messages,
@@ -51,9 +52,10 @@ def build_parser() -> ArgumentParser:
     accounts.add(commands)
     messages.add(commands)
     watching.add(commands)
+    explaining.add(commands)
     clinic.add(commands)
     importing.add(commands)
-    exports.add(deliveries.add(ops.add(commands)))
+    exports.add(explaining.add_ops(deliveries.add(ops.add(commands))))
     demos.add(commands)
     return parser
 

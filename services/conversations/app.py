@@ -18,10 +18,12 @@ from clinic.operations.v1.operations_service_pb2_grpc import (
 from services.chassis.backbone import Backbone
 from services.chassis.client import Peer, open_channel
 from services.chassis.clock import system_clock
+from services.chassis.database import Database
 from services.chassis.events_client import EventsClient
 from services.chassis.keys import DataKeys, FileKeyProvider
 from services.chassis.lifecycle import Service
 from services.chassis.limits import TokenBucket
+from services.chassis.logs import get_logger
 from services.chassis.operations import OperationsServicer
 from services.chassis.outbox import Signal
 from services.chassis.paging import PageTokens
@@ -47,6 +49,9 @@ NAME = "conversations"
 _POLL_SECONDS = 5.0
 # States come in crowds, as in an import: one pass for many.
 _CROWD_SECONDS = 0.05
+_REWRAP_SECONDS = 3600.0
+
+log = get_logger()
 
 
 async def compose() -> Service:
@@ -70,7 +75,8 @@ async def compose() -> Service:
 
     replica = Replica(backbone.app, directory, applied=applied)
     feed_replica(backbone, replica, directory, EventsClient(channel, peer, source="directory"))
-    keys = DataKeys(FileKeyProvider(settings.master_key_file), backbone.app, system_clock)
+    provider = FileKeyProvider(settings.master_key_file, other=settings.other_master_key_file)
+    keys = DataKeys(provider, backbone.app, system_clock)
     texts = Texts(keys, chassis.sealing_bytes)
 
     # A thread that begins is an event, and makes the names of its two people wanted.
@@ -113,6 +119,7 @@ async def compose() -> Service:
             "drain": lambda: end_watches(tail, draining),
             "revocation": tail.revoke,
             "archival": lambda: keep_archival(archival, states_changed),
+            "keys": lambda: keep_wrapped(keys, backbone.worker),
         },
         ready=backbone.ready | {"keys": keys_open},
         draining=draining,
@@ -144,6 +151,14 @@ async def keep_archival(archival: Archival, changed: Signal) -> None:
             pass
         await changed.wait(_POLL_SECONDS)
         await asyncio.sleep(_CROWD_SECONDS)
+
+
+async def keep_wrapped(keys: DataKeys, worker: Database) -> None:
+    """Wrap with the current master key what another one wrapped, at the start and each hour."""
+    while True:
+        if count := await keys.rewrap(worker):
+            log.info("data_keys_rewrapped", count=count)
+        await asyncio.sleep(_REWRAP_SECONDS)
 
 
 async def end_watches(tail: Tail, draining: asyncio.Event) -> None:

@@ -20,6 +20,11 @@ class Settings:
     master_key_file: Path = setting(
         help="file with the master key, base64 of 32 bytes, that wraps the data keys"
     )
+    other_master_key_file: Path | None = setting(
+        help="file with the master key before or after it, while it is replaced; it opens and"
+        " wraps nothing",
+        default=None,
+    )
     send_rate_actor: float = setting(
         help="messages a second of one person, in one process", default=1.0, check=_positive
     )

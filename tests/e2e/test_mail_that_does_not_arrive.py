@@ -93,6 +93,8 @@ async def test_mail_that_comes_back_is_told_to_who_wrote_the_message(stack, clin
     answer = await anna.call(clinic.suite.conversations.ExplainDelivery, explain)
     kinds = [cause.kind for cause in answer.causes]
     assert delivery_cause_pb2.DeliveryCause.KIND_MAIL_NOT_ARRIVING in kinds
+    known = [cause["kind"] for cause in await support("explain", thread)]
+    assert known == [delivery_cause_pb2.DeliveryCause.Kind.Name(kind) for kind in kinds]
     [suppression] = await support("suppressions", "--recipient", mia.id)
     assert suppression["reason"] == "SUPPRESSION_REASON_BOUNCED"
 

@@ -195,13 +195,17 @@ class Person:
         unread: int = response.unread_messages
         return unread
 
-    async def explain(self, **request: Any) -> list[str]:
-        """The kinds of the causes, in order."""
+    async def causes(self, **request: Any) -> list[DeliveryCause]:
         response = await self._stub().ExplainDelivery(
             pb.ExplainDeliveryRequest(**request), metadata=self.metadata
         )
+        return list(response.causes)
+
+    async def explain(self, **request: Any) -> list[str]:
+        """The kinds of the causes, in order."""
         kinds = DeliveryCause.Kind
-        return [kinds.Name(cause.kind).removeprefix("KIND_") for cause in response.causes]
+        causes = await self.causes(**request)
+        return [kinds.Name(cause.kind).removeprefix("KIND_") for cause in causes]
 
     @asynccontextmanager
     async def watch(self, resume_token: str = "") -> AsyncIterator[Any]:
@@ -225,6 +229,7 @@ class Person:
 class ConversationsWorld:
     """The service, and the people whom the directory knows."""
 
+    data_keys: DataKeys
     storage: Storage
     replica: Replica
     directory: StatedDirectory
@@ -367,8 +372,9 @@ def a_session(clinic_id: UUID, side: Side, person_id: UUID) -> SessionState:
 
 @asynccontextmanager
 async def conversations_world(
-    databases: ServiceDatabase, folder: Path
+    databases: ServiceDatabase, folder: Path, *, provider: FileKeyProvider | None = None
 ) -> AsyncIterator[ConversationsWorld]:
+    """One process of the service. Several may share a database, each with caches of its own."""
     master_key = folder / "master.key"
     master_key.write_text(MASTER_KEY)
     async with AsyncExitStack() as stack:
@@ -376,7 +382,7 @@ async def conversations_world(
         stack.push_async_callback(database.close)
         directory = StatedDirectory()
         replica = Replica(database, directory, applied=lambda: None)
-        keys = DataKeys(FileKeyProvider(master_key), database, system_clock)
+        keys = DataKeys(provider or FileKeyProvider(master_key), database, system_clock)
         worker = Database(databases.worker, size=4, name="test worker")
         stack.push_async_callback(worker.close)
         await keys.check(worker)
@@ -400,6 +406,7 @@ async def conversations_world(
             serving(signing, [registration(add_ConversationsServiceServicer_to_server, servicer)])
         )
         yield ConversationsWorld(
+            data_keys=keys,
             storage=storage,
             replica=replica,
             directory=directory,

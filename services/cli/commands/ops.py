@@ -1,4 +1,4 @@
-"""What the support team does: status, dead letters, audit."""
+"""What the support team does: status, dead letters, audit, keys."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -25,6 +25,8 @@ from services.cli.places import SERVICES
 from services.cli.session import Session
 
 _PAGE = 200
+# The one service that holds texts.
+_SEALS = "conversations"
 
 
 def add(commands: Commands) -> Commands:
@@ -44,6 +46,7 @@ def add(commands: Commands) -> Commands:
     )
     _add_dead_letters(ops)
     _add_looking(ops)
+    _add_keys(ops)
     return ops
 
 
@@ -80,6 +83,23 @@ def _add_dead_letters(ops: Commands) -> None:
         parser = command(letters, name, run, help=help, examples=[example])
         _add_service(parser)
         parser.add_argument("id", metavar="ID")
+
+
+def _add_keys(ops: Commands) -> None:
+    keys = group(
+        ops,
+        "keys",
+        help="the keys under which messages are sealed",
+        examples=["clinic ops keys rotate --clinic 0199d1a0-…"],
+    )
+    parser = command(
+        keys,
+        "rotate",
+        rotate_keys,
+        help="seal a clinic's messages under a new key from now on",
+        examples=["clinic ops keys rotate", "clinic ops keys rotate --clinic 0199d1a0-…"],
+    )
+    add_clinic(parser)
 
 
 def _add_service(parser: ArgumentParser) -> None:
@@ -164,6 +184,17 @@ async def audit(session: Session, arguments: Namespace) -> Told:
     more = plain("The latest 200; narrow it with --actor or --object.")
     parts = (shown, more) if answer.next_page_token else (shown,)
     return Told([as_data(each) for each in answer.audit_records], Group(*parts))
+
+
+async def rotate_keys(session: Session, arguments: Namespace) -> Told:
+    ops = session.desk.ops(session.clinic_of(arguments))
+    stub = session.suite.operations[_SEALS]
+    answer = await ops.call(stub.RotateKeys, pb.RotateKeysRequest(request_id=str(uuid7())))
+    said = (
+        f"The clinic's key is now version {answer.key_version}; within a minute messages are"
+        " sealed with it. Older messages stay readable."
+    )
+    return Told(as_data(answer), lines(said))
 
 
 def _behind(answer: pb.GetStatusResponse, sources: Mapping[str, pb.GetStatusResponse]) -> str:

@@ -1,15 +1,15 @@
 """Why a message did or did not reach somebody, as one ordered list of causes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.message import Message
-from services.conversations.domain.people import People, may_see, why_not_send
-from services.messaging_rule import Side, WhyNot
+from services.conversations.domain.people import People, all_that_stands_between, may_see
+from services.messaging_rule import WhyNot
 
 
 class Kind(StrEnum):
@@ -26,6 +26,14 @@ class Kind(StrEnum):
     NOTIFICATIONS_UNREACHABLE = "NOTIFICATIONS_UNREACHABLE"
     LIKELY_DUPLICATE = "LIKELY_DUPLICATE"
     MAIL_NOT_ARRIVING = "MAIL_NOT_ARRIVING"
+    SIGNED_IN_AT_ARRIVAL = "SIGNED_IN_AT_ARRIVAL"
+    NOT_SIGNED_IN_AT_ARRIVAL = "NOT_SIGNED_IN_AT_ARRIVAL"
+    SIGNED_IN_LAST = "SIGNED_IN_LAST"
+    NEVER_SIGNED_IN = "NEVER_SIGNED_IN"
+
+
+MOST_CAUSES = 50
+_OF_SESSIONS = frozenset({Kind.SIGNED_IN_AT_ARRIVAL, Kind.SIGNED_IN_LAST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +55,23 @@ class LedgerRow:
     not_arriving: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Somebody opened a session of this profile."""
+
+    profile_id: UUID
+    at: datetime
+
+
 def causes_of_people(people: People, survivor_id: UUID | None) -> list[DeliveryCause]:
-    """What the directory says that stands between the clinic and the profile; the first rule."""
-    why = why_not_send(Side.STAFF, people)
-    if why is None:
-        return []
-    related = survivor_id if why is WhyNot.PROFILE_MERGED else None
-    return [DeliveryCause(kind=Kind(why), related_profile_id=related)]
+    """All that the directory says stands between the clinic and the profile."""
+    return [
+        DeliveryCause(
+            kind=Kind(why),
+            related_profile_id=survivor_id if why is WhyNot.PROFILE_MERGED else None,
+        )
+        for why in all_that_stands_between(people)
+    ]
 
 
 def causes_of_message(
@@ -72,6 +90,13 @@ def causes_of_message(
     return causes
 
 
+def causes_of_session(opened_at: datetime | None) -> list[DeliveryCause]:
+    """Whether the recipient was signed in when the message arrived, and since when."""
+    if opened_at is None:
+        return [DeliveryCause(kind=Kind.NOT_SIGNED_IN_AT_ARRIVAL)]
+    return [DeliveryCause(kind=Kind.SIGNED_IN_AT_ARRIVAL, at=opened_at)]
+
+
 def causes_of_deliveries(rows: Sequence[LedgerRow] | None) -> list[DeliveryCause]:
     """What became of mail and push; None where notifications could not be asked."""
     if rows is None:
@@ -80,6 +105,19 @@ def causes_of_deliveries(rows: Sequence[LedgerRow] | None) -> list[DeliveryCause
     if any(row.not_arriving for row in rows):
         return [DeliveryCause(kind=Kind.MAIL_NOT_ARRIVING), *causes]
     return causes
+
+
+def causes_of_sign_ins(last: SignIn | None) -> list[DeliveryCause]:
+    """Which of the profiles that may be the same person is the one in use (R42)."""
+    if last is None:
+        return [DeliveryCause(kind=Kind.NEVER_SIGNED_IN)]
+    found = DeliveryCause(kind=Kind.SIGNED_IN_LAST, related_profile_id=last.profile_id, at=last.at)
+    return [found]
+
+
+def without_sign_in_times(causes: Sequence[DeliveryCause]) -> list[DeliveryCause]:
+    """For staff, to whom other people's sessions are not shown."""
+    return [replace(cause, at=None) if cause.kind in _OF_SESSIONS else cause for cause in causes]
 
 
 def causes_of_duplicates(profile_ids: Sequence[UUID]) -> list[DeliveryCause]:

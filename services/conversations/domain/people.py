@@ -11,6 +11,7 @@ from services.messaging_rule import (
     WhyNot,
     why_not_message,
     why_not_write,
+    whys_not_message,
 )
 
 
@@ -62,11 +63,20 @@ def may_see(side: Side, people: People, *, last_sequence: int) -> bool:
 
 def why_not_send(side: Side, people: People) -> WhyNot | None:
     """Why this side may not write now, or None (R1, R3, R49, R54, I13 to I15)."""
-    facts = Facts(
+    facts = _facts(people)
+    return why_not_message(facts) if side is Side.STAFF else why_not_write(facts)
+
+
+def all_that_stands_between(people: People) -> list[WhyNot]:
+    """Every rule that keeps the staff member from writing, the one that a send is told of first."""
+    return whys_not_message(_facts(people))
+
+
+def _facts(people: People) -> Facts:
+    return Facts(
         clinic_allows=people.clinic_allows,
         staff_active=people.deactivation_id is None,
         override=people.override,
         profile_merged=people.merge_id is not None,
         do_not_email=people.do_not_email,
     )
-    return why_not_message(facts) if side is Side.STAFF else why_not_write(facts)

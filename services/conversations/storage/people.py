@@ -1,14 +1,17 @@
 """The replica's rows of a thread's three parties, joined to the thread in every query alike."""
 
+from collections.abc import Collection
+from datetime import datetime
 from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.conversations.domain.explaining import SignIn
 from services.conversations.domain.people import People
 from services.directory_replica import store
-from services.messaging_rule import Override
+from services.messaging_rule import Override, Side
 
 # For a query with `conversations as c`.
 PEOPLE_COLUMNS = """clinic.messaging_allowed, staff.active, staff.deactivation_id,
@@ -63,6 +66,17 @@ with recursive chain (profile_id, merged_into, depth) as (
 )
 select coalesce(merged_into, profile_id) from chain order by depth desc limit 1
 """)
+_SESSION_AT = text("""
+select opened_at from replica_sessions
+where clinic_id = :clinic_id and side = :side and person_id = :id
+  and opened_at <= :at and (ended_at is null or ended_at > :at)
+order by opened_at desc limit 1
+""")
+_LAST_SIGN_IN = text("""
+select person_id, opened_at from replica_sessions
+where clinic_id = :clinic_id and side = 'profile' and person_id = any (:ids)
+order by opened_at desc limit 1
+""")
 # Their names are to be held from now on, for the inbox and its search.
 _WANT_STAFF = text("""
 update replica_staff set wanted = true
@@ -114,6 +128,19 @@ class PeopleStore:
             await self._connection.execute(_SURVIVOR, parameters)
         ).scalar_one_or_none()
         return survivor
+
+    async def session_at(self, side: Side, id: UUID, at: datetime) -> datetime | None:
+        """Since when somebody was signed in at a moment, or None where they were not."""
+        parameters = {"clinic_id": self._clinic_id, "side": side, "id": id, "at": at}
+        found = await self._connection.execute(_SESSION_AT, parameters)
+        opened_at: datetime | None = found.scalar_one_or_none()
+        return opened_at
+
+    async def last_sign_in(self, profile_ids: Collection[UUID]) -> SignIn | None:
+        """The latest of any of these profiles."""
+        parameters = {"clinic_id": self._clinic_id, "ids": list(profile_ids)}
+        row = (await self._connection.execute(_LAST_SIGN_IN, parameters)).one_or_none()
+        return None if row is None else SignIn(row.person_id, row.opened_at)
 
     async def want_names(self, staff_id: UUID, profile_id: UUID) -> None:
         """Hold both names from now on."""

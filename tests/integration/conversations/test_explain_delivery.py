@@ -6,15 +6,19 @@ import grpc
 import pytest
 from sqlalchemy import text
 
+from clinic.conversations.v1.delivery_cause_pb2 import DeliveryCause
 from services.chassis.identity import Caller, Role
+from services.conversations.domain.explaining import Kind
 from services.conversations.usecases.explain_delivery import ExplainDelivery, explain_delivery
-from tests.support.conversations_world import StatedWitnesses
+from services.messaging_rule import Override, Side
+from tests.support.conversations_world import StatedWitnesses, a_profile
 from tests.support.grpc_world import failure, reason
 
 _AUDITED = text("""
 select actor, object_type, object_id from audit
 where clinic_id = :clinic_id and action = 'explain_delivery' order by id
 """)
+_TIMED = frozenset({Kind.SIGNED_IN_AT_ARRIVAL, Kind.SIGNED_IN_LAST})
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ async def thread(world):
 async def test_a_thread_without_a_message_says_so(thread):
     doctor, _, id = thread
 
-    assert await doctor.explain(conversation_id=id) == ["NO_MESSAGE"]
+    assert await doctor.explain(conversation_id=id) == ["NO_MESSAGE", "SIGNED_IN_LAST"]
 
 
 async def test_a_message_is_explained_from_thread_to_ledger_to_duplicates(world, thread):
@@ -39,7 +43,9 @@ async def test_a_message_is_explained_from_thread_to_ledger_to_duplicates(world,
     assert await doctor.explain(conversation_id=id, sequence=1) == [
         "IN_CONVERSATION",
         "MESSAGE_READ",
+        "SIGNED_IN_AT_ARRIVAL",
         "NOTIFICATION",
+        "SIGNED_IN_LAST",
         "LIKELY_DUPLICATE",
     ]
 
@@ -54,8 +60,82 @@ async def test_what_the_directory_says_comes_first(world, thread):
     assert await doctor.explain(conversation_id=id) == [
         "PROFILE_MERGED",
         "MESSAGE_DELETED",
+        "SIGNED_IN_AT_ARRIVAL",
+        "NOTIFICATION",
+        "SIGNED_IN_LAST",
+    ]
+
+
+async def test_every_rule_that_stands_in_the_way_is_told(world, thread):
+    doctor, patient, id = thread
+    await world.update(patient, do_not_email=True, override=Override.BLOCK)
+    await world.merge(patient, await world.profile())
+
+    assert (await doctor.explain(conversation_id=id))[:4] == [
+        "PROFILE_MERGED",
+        "MESSAGING_BLOCKED",
+        "RECIPIENT_DO_NOT_EMAIL",
+        "NO_MESSAGE",
+    ]
+
+
+async def test_who_was_not_signed_in_when_it_arrived_is_said_so(world, thread):
+    doctor, patient, id = thread
+    await world.end_session(patient)
+    await doctor.send(id)
+    await world.sign_in(Side.PROFILE, patient.id, world.clinic_id)
+
+    assert "NOT_SIGNED_IN_AT_ARRIVAL" in await doctor.explain(conversation_id=id)
+
+
+async def test_an_answer_is_explained_by_the_staff_member_s_own_session(thread):
+    doctor, patient, id = thread
+    await doctor.send(id)
+    await patient.send(id)
+
+    assert await doctor.explain(conversation_id=id) == [
+        "IN_CONVERSATION",
+        "SIGNED_IN_AT_ARRIVAL",
         "NOTIFICATION",
     ]
+
+
+async def test_the_profile_that_is_in_use_is_named(world, thread):
+    doctor, patient, id = thread
+    await doctor.send(id)
+
+    assert _in_use(await doctor.causes(conversation_id=id)) == str(patient.id)
+    double = await world.profile()
+    world.directory.duplicates[patient.id] = [double.id]
+    assert _in_use(await doctor.causes(conversation_id=id)) == str(double.id)
+    survivor = await world.profile()
+    await world.merge(patient, survivor)
+    assert _in_use(await doctor.causes(conversation_id=id)) == str(survivor.id)
+
+
+def _in_use(causes):
+    [found] = [cause for cause in causes if cause.kind == DeliveryCause.KIND_SIGNED_IN_LAST]
+    return found.related_profile_id
+
+
+async def test_a_profile_that_nobody_ever_signed_in_to_is_told(world):
+    doctor = await world.staff()
+    state = a_profile(world.clinic_id)
+    await world.tell(state)
+
+    assert await doctor.explain(profile_id=str(state.profile_id)) == ["NEVER_SIGNED_IN"]
+
+
+async def test_when_somebody_signed_in_is_for_support_alone(world, thread):
+    doctor, _, id = thread
+    await doctor.send(id)
+    wire = {DeliveryCause.Kind.Value(f"KIND_{kind}") for kind in _TIMED}
+
+    told = [cause for cause in await doctor.causes(conversation_id=id) if cause.kind in wire]
+    known = [cause for cause in await _investigated(world, UUID(id), None) if cause.kind in _TIMED]
+
+    assert [cause.HasField("cause_time") for cause in told] == [False, False]
+    assert [cause.at is not None for cause in known] == [True, True]
 
 
 async def test_that_notifications_cannot_be_asked_is_said(world, thread):
@@ -66,14 +146,19 @@ async def test_that_notifications_cannot_be_asked_is_said(world, thread):
 
     assert await doctor.explain(conversation_id=id) == [
         "IN_CONVERSATION",
+        "SIGNED_IN_AT_ARRIVAL",
         "NOTIFICATIONS_UNREACHABLE",
+        "SIGNED_IN_LAST",
     ]
 
 
 async def test_a_profile_can_be_asked_about_before_there_is_a_thread(world):
     doctor, patient = await world.staff(), await world.profile(do_not_email=True)
 
-    assert await doctor.explain(profile_id=str(patient.id)) == ["RECIPIENT_DO_NOT_EMAIL"]
+    assert await doctor.explain(profile_id=str(patient.id)) == [
+        "RECIPIENT_DO_NOT_EMAIL",
+        "SIGNED_IN_LAST",
+    ]
 
 
 async def test_a_colleague_learns_nothing(world, thread):
@@ -95,16 +180,8 @@ async def test_nothing_named_is_a_missing_field(thread):
 
 async def test_what_support_asks_of_a_thread_and_of_a_profile_is_audited(world, thread):
     _, patient, id = thread
-    ops = Caller(
-        role=Role.OPS, name="support", clinic_id=world.clinic_id, expires_at=world.keys.clock()
-    )
-    for conversation_id, profile_id in ((UUID(id), None), (None, patient.id)):
-        command = ExplainDelivery(
-            caller=ops, conversation_id=conversation_id, sequence=0, profile_id=profile_id
-        )
-        await explain_delivery(
-            command, storage=world.storage, witnesses=StatedWitnesses(world.directory)
-        )
+    await _investigated(world, UUID(id), None)
+    await _investigated(world, None, patient.id)
 
     audited = await world.worker.connect(
         lambda c: c.execute(_AUDITED, {"clinic_id": world.clinic_id})
@@ -113,3 +190,16 @@ async def test_what_support_asks_of_a_thread_and_of_a_profile_is_audited(world, 
         ("ops:support", "conversation", id),
         ("ops:support", "profile", str(patient.id)),
     ]
+
+
+async def _investigated(world, conversation_id, profile_id):
+    """What support is told."""
+    ops = Caller(
+        role=Role.OPS, name="support", clinic_id=world.clinic_id, expires_at=world.keys.clock()
+    )
+    command = ExplainDelivery(
+        caller=ops, conversation_id=conversation_id, sequence=0, profile_id=profile_id
+    )
+    return await explain_delivery(
+        command, storage=world.storage, witnesses=StatedWitnesses(world.directory)
+    )

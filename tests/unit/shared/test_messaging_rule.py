@@ -4,7 +4,14 @@ from itertools import product
 
 import pytest
 
-from services.messaging_rule import Facts, Override, WhyNot, why_not_message, why_not_write
+from services.messaging_rule import (
+    Facts,
+    Override,
+    WhyNot,
+    why_not_message,
+    why_not_write,
+    whys_not_message,
+)
 
 ALL = [
     Facts(
@@ -36,4 +43,20 @@ def test_the_first_rule_in_the_way_is_the_reason(facts):
     assert why_not_write(facts) is either_side
     assert why_not_message(facts) is (
         either_side or (WhyNot.RECIPIENT_DO_NOT_EMAIL if facts.do_not_email else None)
+    )
+
+
+@pytest.mark.parametrize("facts", ALL)
+def test_all_that_is_in_the_way_begins_with_what_a_send_is_told(facts):
+    whys = whys_not_message(facts)
+
+    assert next(iter(whys), None) is why_not_message(facts)
+    assert len(whys) == sum(
+        (
+            facts.profile_merged,
+            not facts.staff_active,
+            facts.override is Override.BLOCK,
+            facts.override is Override.INHERIT and not facts.clinic_allows,
+            facts.do_not_email,
+        )
     )

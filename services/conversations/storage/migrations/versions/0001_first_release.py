@@ -130,7 +130,7 @@ def upgrade() -> None:
     protect(_SERVICE, "messages", app=["select", "insert", "update"])
     protect(_SERVICE, "read_marks", app=["select", "insert"])
     protect(_SERVICE, "archivals", app=["select", "insert", "update"])
-    protect(_SERVICE, "data_keys", app=["select", "insert", "update"], worker=["select"])
+    protect(_SERVICE, "data_keys", app=["select", "insert", "update"], worker=["select", "update"])
     protect(_SERVICE, "search_terms", app=["select", "insert", "delete"])
 
 
