@@ -37,6 +37,7 @@ from services.notifications.api.bounces import BounceDoor
 from services.notifications.api.internal_servicer import NotificationsInternalServicer
 from services.notifications.api.servicer import NotificationsServicer
 from services.notifications.api.unsubscribe import UnsubscribeDoor
+from services.notifications.channels.pace import Pace
 from services.notifications.channels.prints import AddressPrints
 from services.notifications.channels.push import Provider, PushChannel
 from services.notifications.channels.push_credentials import read_apple_key
@@ -51,7 +52,7 @@ from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
 from services.notifications.consumers.due_clears import DueClears
-from services.notifications.consumers.due_dispatches import DueDispatches
+from services.notifications.consumers.due_dispatches import AT_ONCE, DueDispatches
 from services.notifications.consumers.lag import measure_lag
 from services.notifications.consumers.lost_devices import sweep_for_ever
 from services.notifications.consumers.old_deliveries import forget_for_ever
@@ -74,6 +75,8 @@ from services.notifications.usecases.send_code import CodeWorks
 from services.notifications.usecases.take_feedback import take_bounce
 
 NAME = "notifications"
+# Mails wait in line for their turn with a claim in hand: much less than its lease.
+_LINE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ async def compose() -> Service:
         public=public_services(settings, storage, page_tokens, push.channel),
         internal=internal_services(backbone, storage, page_tokens, replica, mail),
         tasks=backbone.tasks
-        | mail_tasks(backbone, storage, mail, applied=applied, due=due)
+        | mail_tasks(settings, backbone, storage, mail, applied=applied, due=due)
         | push_tasks(backbone, storage, push, due=due)
         | {"old deliveries": partial(forget_for_ever, forgetting)},
         ready=backbone.ready,
@@ -224,6 +227,7 @@ def mail_works(settings: Settings, *, storage: Storage, directory: Directory) ->
             username=settings.smtp_username,
             password=settings.smtp_password,
             tls=SmtpTls(settings.smtp_tls),
+            mails_a_second=settings.smtp_mails_a_second,
         )
         for host, port in settings.smtp_addresses
     ]
@@ -253,6 +257,7 @@ def code_works(storage: Storage, works: MailWorks) -> CodeWorks:
 
 
 def mail_tasks(
+    settings: Settings,
     backbone: Backbone,
     storage: Storage,
     works: MailWorks,
@@ -263,7 +268,11 @@ def mail_tasks(
     """What this service does of its own accord, for ever."""
     waiting = Due(backbone.worker)
     due_mail = DueDispatches(
-        waiting, Channel.EMAIL, partial(dispatch_mail, works=works), wake=due[Channel.EMAIL]
+        waiting,
+        Channel.EMAIL,
+        partial(dispatch_mail, works=works),
+        wake=due[Channel.EMAIL],
+        at_once=min(AT_ONCE, settings.smtp_mails_a_second * _LINE_SECONDS),
     )
     return {
         "due mail": due_mail.run,
@@ -297,7 +306,11 @@ def push_channel(settings: Settings) -> PushChannel:
             push.apns_key, key_id=push.apns_key_id, team_id=push.apns_team_id, topic=push.apns_topic
         )
         providers[Platform.APNS] = apple_provider(key, url=push.apns_url)
-    return PushChannel(push_tokens(settings), providers)
+    paces = {
+        Platform.FCM: Pace(push.fcm_pushes_a_second),
+        Platform.APNS: Pace(push.apns_pushes_a_second),
+    }
+    return PushChannel(push_tokens(settings), providers, paces=paces)
 
 
 def push_tasks(
