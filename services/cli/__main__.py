@@ -11,6 +11,7 @@ from services.cli.commands import (
     clinic,
     deliveries,
     demos,
+    devices,
     exports,
     importing,
     messages,
@@ -51,6 +52,7 @@ def build_parser() -> ArgumentParser:
     accounts.add(commands)
     messages.add(commands)
     watching.add(commands)
+    devices.add(commands)
     clinic.add(commands)
     importing.add(commands)
     exports.add(deliveries.add(ops.add(commands)))

@@ -84,6 +84,7 @@ _ADVICE = {
     "STAFF_MEMBER_NOT_FOUND": "Is the id of this clinic? Name another one with --clinic.",
     "PROFILE_NOT_FOUND": "Is the id of this clinic? `clinic people NAME` finds profiles.",
     "CONVERSATION_NOT_FOUND": "`clinic inbox` lists the conversations that this person sees.",
+    "DEVICE_NOT_FOUND": "`clinic devices` lists those of this person.",
     "MERGE_NOT_FOUND": "`clinic merges` lists them.",
     "MERGE_UNDONE": "There is nothing left to undo; `clinic merges` lists those in force.",
     "MESSAGING_DISABLED": "Somebody with full access can change it: `clinic policy allowed`.",
