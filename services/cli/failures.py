@@ -10,6 +10,9 @@ from google.rpc.status_pb2 import Status
 
 from services.chassis.interceptors.status import DETAILS_KEY, error_info
 
+# What grpc.aio says where an answer came while it was still writing the stream of requests.
+LOST_BY_CLIENT = "Internal error from Core"
+
 
 class Failed(Exception):
     """The command cannot go on; the text is for the person who typed it."""
@@ -25,6 +28,11 @@ class Refused(Failed):
     reason: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     retry_after: float | None = None
+
+    @property
+    def was_lost(self) -> bool:
+        """The client's own library put this in the place of the real answer."""
+        return self.message == LOST_BY_CLIENT
 
     def __str__(self) -> str:
         words = ", ".join(filter(None, (self.code, self.reason)))
