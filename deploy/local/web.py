@@ -5,10 +5,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 _MOST_BODY_BYTES = 64 * 1024
 _PATIENCE_SECONDS = 10
+_PAGE_FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 PAGE_POLICY = "default-src 'self'; frame-src 'self'"
 
 
@@ -66,6 +69,14 @@ def json_response(value: object) -> Response:
 
 def error_response(status: HTTPStatus, sentence: str) -> Response:
     return Response(status, json.dumps({"error": sentence}).encode())
+
+
+def page_file(folder: Path, path: str) -> Response:
+    """One of the files of a page, which its folder holds; there are no others."""
+    if path not in _PAGE_FILES:
+        return error_response(HTTPStatus.NOT_FOUND, "There is nothing here.")
+    file = folder / _PAGE_FILES[path]
+    return Response(HTTPStatus.OK, file.read_bytes(), kind=_KINDS[file.suffix])
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:

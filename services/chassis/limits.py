@@ -60,12 +60,19 @@ class TokenBucket:
         """0.0 when granted; otherwise nothing is taken and the answer is the seconds to wait."""
         now = self._clock()
         level = self._level(key, now)
-        granted = level >= amount
+        granted = self._seconds_to(amount, level) == 0.0
         self._levels[key] = (level - amount if granted else level, now)
         self._levels.move_to_end(key)
         if len(self._levels) > self._keys:
             self._levels.popitem(last=False)
-        return 0.0 if granted else (amount - level) / self._rate
+        return self._seconds_to(amount, level)
+
+    def wait(self, key: str, amount: float = 1.0) -> float:
+        """What `take` would answer; nothing is taken."""
+        return self._seconds_to(amount, self._level(key, self._clock()))
+
+    def _seconds_to(self, amount: float, level: float) -> float:
+        return max(amount - level, 0.0) / self._rate
 
     def _level(self, key: str, now: datetime) -> float:
         level, seen = self._levels.get(key, (self._burst, now))

@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from clinic.operations.v1 import operations_service_pb2 as pb
+from services.chassis.errors import InvalidArgument
 from services.chassis.outbox import Event
 
 # What reading bytes that break their contract raises: no such message, a bad id, a time that is
@@ -19,6 +20,14 @@ _NAMES = {number: name for name, number in _KINDS.items()}
 
 def to_time(stamp: Timestamp) -> datetime:
     return stamp.ToDatetime(tzinfo=UTC)
+
+
+def to_moment(stamp: Timestamp, *, field: str) -> datetime:
+    """A time of a request. Raises InvalidArgument for one that is beyond Python's."""
+    try:
+        return to_time(stamp)
+    except (ValueError, OverflowError):
+        raise InvalidArgument(f"{field} is not a valid time", field=field) from None
 
 
 def to_optional_time(stamp: Timestamp) -> datetime | None:

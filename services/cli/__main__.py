@@ -11,6 +11,7 @@ from services.cli.commands import (
     clinic,
     deliveries,
     demos,
+    devices,
     explaining,
     exports,
     importing,
@@ -53,6 +54,7 @@ def build_parser() -> ArgumentParser:
     messages.add(commands)
     watching.add(commands)
     explaining.add(commands)
+    devices.add(commands)
     clinic.add(commands)
     importing.add(commands)
     exports.add(explaining.add_ops(deliveries.add(ops.add(commands))))

@@ -10,6 +10,9 @@ from google.rpc.status_pb2 import Status
 
 from services.chassis.interceptors.status import DETAILS_KEY, error_info
 
+# What grpc.aio says where an answer came while it was still writing the stream of requests.
+LOST_BY_CLIENT = "Internal error from Core"
+
 
 class Failed(Exception):
     """The command cannot go on; the text is for the person who typed it."""
@@ -25,6 +28,11 @@ class Refused(Failed):
     reason: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     retry_after: float | None = None
+
+    @property
+    def was_lost(self) -> bool:
+        """The client's own library put this in the place of the real answer."""
+        return self.message == LOST_BY_CLIENT
 
     def __str__(self) -> str:
         words = ", ".join(filter(None, (self.code, self.reason)))
@@ -84,6 +92,7 @@ _ADVICE = {
     "STAFF_MEMBER_NOT_FOUND": "Is the id of this clinic? Name another one with --clinic.",
     "PROFILE_NOT_FOUND": "Is the id of this clinic? `clinic people NAME` finds profiles.",
     "CONVERSATION_NOT_FOUND": "`clinic inbox` lists the conversations that this person sees.",
+    "DEVICE_NOT_FOUND": "`clinic devices` lists those of this person.",
     "MERGE_NOT_FOUND": "`clinic merges` lists them.",
     "MERGE_UNDONE": "There is nothing left to undo; `clinic merges` lists those in force.",
     "MESSAGING_DISABLED": "Somebody with full access can change it: `clinic policy allowed`.",

@@ -1,8 +1,9 @@
 """Files of people as an import takes them: in chunks, FHIR as one resource a line."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from os import SEEK_END
 from pathlib import Path
 
@@ -14,10 +15,10 @@ _OF_PEOPLE = frozenset({"Patient", "Practitioner", "RelatedPerson"})
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What is sent of a file; `size` is in bytes."""
+    """What is sent of a file, as often as it is read; `size` is in bytes."""
 
     size: int
-    chunks: Iterator[bytes]
+    read: Callable[[], Iterator[bytes]]
 
 
 def upload_of(file: Path) -> Upload:
@@ -28,10 +29,9 @@ def upload_of(file: Path) -> Upload:
     except OSError as error:
         raise Failed(f"{file} cannot be read: {error.strerror}.") from error
     if document is None:
-        return Upload(size, _read(file))
+        return Upload(size, partial(_read, file))
     lines = b"".join(_lines(document))
-    starts = range(0, len(lines), _CHUNK_BYTES)
-    return Upload(len(lines), (lines[start : start + _CHUNK_BYTES] for start in starts))
+    return Upload(len(lines), partial(_cut, lines))
 
 
 def _readable_bytes(file: Path) -> int:
@@ -44,6 +44,11 @@ def _read(file: Path) -> Iterator[bytes]:
     with file.open("rb") as opened:
         while chunk := opened.read(_CHUNK_BYTES):
             yield chunk
+
+
+def _cut(lines: bytes) -> Iterator[bytes]:
+    for start in range(0, len(lines), _CHUNK_BYTES):
+        yield lines[start : start + _CHUNK_BYTES]
 
 
 def _document(file: Path) -> dict[str, object] | None:

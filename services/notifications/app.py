@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+
+import grpc
 
 from clinic.notifications.v1.notifications_internal_service_pb2_grpc import (
     add_NotificationsInternalServiceServicer_to_server,
@@ -25,15 +28,16 @@ from services.chassis.operations import OperationsServicer
 from services.chassis.outbox import Signal
 from services.chassis.paging import PageTokens
 from services.chassis.server import Registration, registration
-from services.chassis.settings import load
+from services.chassis.settings import Tls, load
 from services.chassis.sweep import start_at_oldest
 from services.directory_replica.directory import DirectoryClient
 from services.directory_replica.feed import apply_messages, feed_replica
 from services.directory_replica.replica import Replica
 from services.notifications.api.bounces import BounceDoor
 from services.notifications.api.internal_servicer import NotificationsInternalServicer
-from services.notifications.api.servicer import NotificationsServicer, Register
+from services.notifications.api.servicer import NotificationsServicer
 from services.notifications.api.unsubscribe import UnsubscribeDoor
+from services.notifications.channels.pace import Pace
 from services.notifications.channels.prints import AddressPrints
 from services.notifications.channels.push import Provider, PushChannel
 from services.notifications.channels.push_credentials import read_apple_key
@@ -48,7 +52,7 @@ from services.notifications.clients.directory import Directory
 from services.notifications.consumers.conversations_events import handler
 from services.notifications.consumers.directory_changes import draw_consequences
 from services.notifications.consumers.due_clears import DueClears
-from services.notifications.consumers.due_dispatches import DueDispatches
+from services.notifications.consumers.due_dispatches import AT_ONCE, DueDispatches
 from services.notifications.consumers.lag import measure_lag
 from services.notifications.consumers.lost_devices import sweep_for_ever
 from services.notifications.consumers.old_deliveries import forget_for_ever
@@ -71,6 +75,17 @@ from services.notifications.usecases.send_code import CodeWorks
 from services.notifications.usecases.take_feedback import take_bounce
 
 NAME = "notifications"
+# Mails wait in line for their turn with a claim in hand: much less than its lease.
+_LINE_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Another service, as this one reaches it."""
+
+    channel: grpc.aio.Channel
+    peer: Peer
+    events: EventsClient
 
 
 async def compose() -> Service:
@@ -78,70 +93,63 @@ async def compose() -> Service:
     settings = load(Settings, f"{PREFIX}_", os.environ)
     chassis = settings.chassis
     backbone = Backbone(NAME, chassis)
-    channels = {
-        "directory": open_channel(settings.directory_target, tls=chassis.tls),
-        "conversations": open_channel(settings.conversations_target, tls=chassis.tls),
-    }
-    peers = {name: Peer(name, signer=backbone.signer) for name in channels}
-    events = {name: EventsClient(channels[name], peers[name], source=name) for name in channels}
-    details = DirectoryClient(channels["directory"], peers["directory"])
-    directory = Directory(channels["directory"], peers["directory"], details)
+    directory = reach(backbone, "directory", settings.directory_target, tls=chassis.tls)
+    conversations = reach(backbone, "conversations", settings.conversations_target, tls=chassis.tls)
     applied, due = Signal(), {channel: Signal() for channel in Channel}
+    details = DirectoryClient(directory.channel, directory.peer)
     replica = Replica(backbone.app, details, applied=applied.set)
-    feed_replica(backbone, replica, details, events["directory"])
-
-    def held(channels: Collection[Channel]) -> None:
-        for channel in channels:
-            due[channel].set()
-
-    storage = Storage(backbone.app, replica, held=held)
-    consume_conversations(backbone, storage, events["conversations"], kept=settings.ledger_kept)
-    tokens = UnsubscribeTokens(chassis.sealing_bytes)
-    works = mail_works(settings, storage=storage, directory=directory, tokens=tokens)
-    push_tokens = PushTokens(chassis.sealing_bytes)
-    push = PushWorks(
-        rounds=rounds_of(storage),
-        get_badge=Conversations(channels["conversations"], peers["conversations"]).get_badge,
-        channel=push_channel(settings, push_tokens),
-    )
+    feed_replica(backbone, replica, details, directory.events)
+    storage = Storage(backbone.app, replica, held=partial(wake, due))
+    consume_conversations(backbone, storage, conversations.events, kept=settings.ledger_kept)
+    people = Directory(directory.channel, directory.peer, details)
+    mail = mail_works(settings, storage=storage, directory=people)
+    push = push_works(settings, storage=storage, conversations=conversations)
     forgetting = Forgetting(backbone.worker, age=settings.ledger_kept)
     page_tokens = PageTokens(chassis.sealing_bytes)
-    register = partial(register_device, tokens=push_tokens, channel=push.channel)
     return Service(
         name=NAME,
         settings=chassis,
         verifier=backbone.verifier(),
-        public=public_services(storage, page_tokens, register),
-        internal=internal_services(
-            backbone, storage, page_tokens, replica, code_works=code_works(storage, works)
-        ),
+        public=public_services(settings, storage, page_tokens, push.channel),
+        internal=internal_services(backbone, storage, page_tokens, replica, mail),
         tasks=backbone.tasks
-        | mail_tasks(backbone, storage, works, applied=applied, due=due)
+        | mail_tasks(settings, backbone, storage, mail, applied=applied, due=due)
         | push_tasks(backbone, storage, push, due=due)
         | {"old deliveries": partial(forget_for_ever, forgetting)},
         ready=backbone.ready,
         on_denied=backbone.note_denial,
         close=[
-            works.channel.close,
+            mail.channel.close,
             push.channel.close,
-            *(channel.close for channel in channels.values()),
+            directory.channel.close,
+            conversations.channel.close,
             *backbone.close,
         ],
-        doors=[
-            *unsubscribe_doors(settings, directory, tokens),
-            *bounce_doors(settings, backbone, storage),
-        ],
+        doors=unsubscribe_doors(settings, people) + bounce_doors(settings, backbone, storage),
     )
 
 
-def unsubscribe_doors(
-    settings: Settings, directory: Directory, tokens: UnsubscribeTokens
-) -> list[Door]:
+def reach(backbone: Backbone, name: str, target: str, *, tls: Tls | None) -> Reached:
+    channel, peer = open_channel(target, tls=tls), Peer(name, signer=backbone.signer)
+    return Reached(channel, peer, EventsClient(channel, peer, source=name))
+
+
+def wake(due: Mapping[Channel, Signal], channels: Collection[Channel]) -> None:
+    """Something was held on each of these channels."""
+    for channel in channels:
+        due[channel].set()
+
+
+def unsubscribe_doors(settings: Settings, directory: Directory) -> list[Door]:
     """What the world reaches, on a listener of its own."""
     if settings.unsubscribe_listen is None:
         return []
-    routes = UnsubscribeDoor(tokens, directory).routes()
+    routes = UnsubscribeDoor(unsubscribe_tokens(settings), directory).routes()
     return [HttpServer(settings.unsubscribe_listen, routes)]
+
+
+def unsubscribe_tokens(settings: Settings) -> UnsubscribeTokens:
+    return UnsubscribeTokens(settings.chassis.sealing_bytes)
 
 
 def bounce_doors(settings: Settings, backbone: Backbone, storage: Storage) -> list[Door]:
@@ -164,8 +172,9 @@ def return_paths(settings: Settings) -> ReturnPaths | None:
 
 
 def public_services(
-    storage: Storage, page_tokens: PageTokens, register: Register
+    settings: Settings, storage: Storage, page_tokens: PageTokens, channel: PushChannel
 ) -> list[Registration]:
+    register = partial(register_device, tokens=push_tokens(settings), channel=channel)
     servicer = NotificationsServicer(storage, page_tokens, register=register)
     return [registration(add_NotificationsServiceServicer_to_server, servicer)]
 
@@ -175,11 +184,13 @@ def internal_services(
     storage: Storage,
     page_tokens: PageTokens,
     replica: Replica,
-    *,
-    code_works: CodeWorks,
+    mail: MailWorks,
 ) -> list[Registration]:
     servicer = NotificationsInternalServicer(
-        storage, page_tokens, apply=partial(apply_messages, replica), code_works=code_works
+        storage,
+        page_tokens,
+        apply=partial(apply_messages, replica),
+        code_works=code_works(storage, mail),
     )
     operations = OperationsServicer(backbone, page_tokens)
     return [
@@ -206,9 +217,7 @@ def consume_conversations(
     )
 
 
-def mail_works(
-    settings: Settings, *, storage: Storage, directory: Directory, tokens: UnsubscribeTokens
-) -> MailWorks:
+def mail_works(settings: Settings, *, storage: Storage, directory: Directory) -> MailWorks:
     sender = settings.sender_address
     servers = [
         SmtpServer(
@@ -218,6 +227,7 @@ def mail_works(
             username=settings.smtp_username,
             password=settings.smtp_password,
             tls=SmtpTls(settings.smtp_tls),
+            mails_a_second=settings.smtp_mails_a_second,
         )
         for host, port in settings.smtp_addresses
     ]
@@ -226,7 +236,10 @@ def mail_works(
         directory=directory,
         channel=SmtpChannel(*servers),
         composer=Composer(
-            sender=sender, tokens=tokens, public_url=settings.public_url, clock=system_clock
+            sender=sender,
+            tokens=unsubscribe_tokens(settings),
+            public_url=settings.public_url,
+            clock=system_clock,
         ),
         prints=AddressPrints(settings.chassis.sealing_bytes),
         return_paths=return_paths(settings),
@@ -244,6 +257,7 @@ def code_works(storage: Storage, works: MailWorks) -> CodeWorks:
 
 
 def mail_tasks(
+    settings: Settings,
     backbone: Backbone,
     storage: Storage,
     works: MailWorks,
@@ -254,7 +268,11 @@ def mail_tasks(
     """What this service does of its own accord, for ever."""
     waiting = Due(backbone.worker)
     due_mail = DueDispatches(
-        waiting, Channel.EMAIL, partial(dispatch_mail, works=works), wake=due[Channel.EMAIL]
+        waiting,
+        Channel.EMAIL,
+        partial(dispatch_mail, works=works),
+        wake=due[Channel.EMAIL],
+        at_once=min(AT_ONCE, settings.smtp_mails_a_second * _LINE_SECONDS),
     )
     return {
         "due mail": due_mail.run,
@@ -263,7 +281,19 @@ def mail_tasks(
     }
 
 
-def push_channel(settings: Settings, tokens: PushTokens) -> PushChannel:
+def push_works(settings: Settings, *, storage: Storage, conversations: Reached) -> PushWorks:
+    return PushWorks(
+        rounds=rounds_of(storage),
+        get_badge=Conversations(conversations.channel, conversations.peer).get_badge,
+        channel=push_channel(settings),
+    )
+
+
+def push_tokens(settings: Settings) -> PushTokens:
+    return PushTokens(settings.chassis.sealing_bytes)
+
+
+def push_channel(settings: Settings) -> PushChannel:
     """A platform without credentials has no provider."""
     push, providers = settings.push, dict[Platform, Provider]()
     if push.fcm_credentials is not None:
@@ -276,7 +306,11 @@ def push_channel(settings: Settings, tokens: PushTokens) -> PushChannel:
             push.apns_key, key_id=push.apns_key_id, team_id=push.apns_team_id, topic=push.apns_topic
         )
         providers[Platform.APNS] = apple_provider(key, url=push.apns_url)
-    return PushChannel(tokens, providers)
+    paces = {
+        Platform.FCM: Pace(push.fcm_pushes_a_second),
+        Platform.APNS: Pace(push.apns_pushes_a_second),
+    }
+    return PushChannel(push_tokens(settings), providers, paces=paces)
 
 
 def push_tasks(

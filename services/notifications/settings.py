@@ -32,6 +32,10 @@ def _are_hosts(texts: tuple[str, ...]) -> bool:
     return bool(texts) and all(_is_port(_host_and_port(text, 1)[1]) for text in texts)
 
 
+def _is_positive(number: int) -> bool:
+    return number > 0
+
+
 def _is_domain(text: str | None) -> bool:
     return text is None or _DOMAIN.fullmatch(text) is not None
 
@@ -71,6 +75,11 @@ class PushSettings:
         help="a Google service account as its JSON file; without it Android gets no pushes",
         default=None,
     )
+    fcm_pushes_a_second: int = setting(
+        help="how many pushes a second FCM gets of a process; more wait for their turn",
+        default=1_000,
+        check=_is_positive,
+    )
     fcm_url: str = setting(
         help="where FCM is reached",
         default="https://fcm.googleapis.com",
@@ -83,6 +92,11 @@ class PushSettings:
     apns_key_id: str | None = setting(help="the id of that key", default=None)
     apns_team_id: str | None = setting(help="the team that the key is of", default=None)
     apns_topic: str | None = setting(help="the app's bundle id", default=None)
+    apns_pushes_a_second: int = setting(
+        help="how many pushes a second APNs gets of a process; more wait for their turn",
+        default=1_000,
+        check=_is_positive,
+    )
     apns_url: str = setting(
         help="where APNs is reached; https://api.sandbox.push.apple.com for apps in development",
         default="https://api.push.apple.com",
@@ -113,6 +127,11 @@ class Settings:
     smtp_port: int = setting(help="the port of those that name none", check=_is_port)
     smtp_tls: str = setting(
         help="off, starttls or implicit", default="off", check=_TLS.__contains__
+    )
+    smtp_mails_a_second: int = setting(
+        help="how many mails a second each mail server gets of a process; more wait for their turn",
+        default=1_000,
+        check=_is_positive,
     )
     smtp_username: str | None = setting(help="our login there", default=None)
     smtp_password: Secret | None = setting(help="the login's password", default=None)

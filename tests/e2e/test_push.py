@@ -10,6 +10,9 @@ from clinic.directory.v1 import directory_service_pb2 as directory_pb
 from clinic.notifications.v1 import device_pb2
 from clinic.notifications.v1 import notifications_service_pb2 as notifications_pb
 from services.chassis.ids import uuid7
+from services.cli.__main__ import build_parser
+from services.cli.failures import Refused
+from services.cli.session import Session
 from tests.support.eventually import eventually
 from tests.support.leaks import places_of_names
 from tests.support.stack import pushes_of
@@ -105,6 +108,31 @@ async def test_a_push_token_stays_a_secret(stack, suite, clinic):
 
     # The push services hold it, as they have to; nobody else does.
     assert {place.partition(":")[0].rpartition("/")[2] for place in found} == {"pushes.jsonl"}
+
+
+async def test_a_device_is_listed_and_forgotten_from_the_command_line(stack, suite, clinic):
+    ben = await clinic.register("Patient Ben", email="benpush@example.test")
+    await registered(suite, ben, f"kept:{uuid4().hex}", device_pb2.PLATFORM_FCM)
+    await registered(suite, ben, uuid4().hex * 2, device_pb2.PLATFORM_APNS)
+
+    latest, kept = (await typed(stack, clinic, ben, "devices")).data
+    await typed(stack, clinic, ben, "unregister", latest["device_id"])
+
+    assert [latest["platform"], kept["platform"]] == ["PLATFORM_APNS", "PLATFORM_FCM"]
+    assert (await typed(stack, clinic, ben, "devices")).data == [kept]
+    with pytest.raises(Refused, match="`clinic devices` lists"):
+        await typed(stack, clinic, ben, "unregister", latest["device_id"])
+
+
+async def typed(stack, clinic, person, *words):
+    """What the command line tells this person."""
+    who = ["--profile", person.id, "--clinic", clinic.id]
+    arguments = build_parser().parse_args([*words, *who])
+    session = Session({"LOCAL_STATE": str(stack.plan.state.directory)})
+    try:
+        return await arguments.run(session, arguments)
+    finally:
+        await session.close()
 
 
 async def test_after_a_merge_the_phone_of_the_other_profile_is_silent(stack, suite, clinic):

@@ -1,10 +1,10 @@
 """The mailbox of a stack, as tests read and program it."""
 
-import asyncio
 import json
 from typing import TypedDict
 from urllib.parse import quote
-from urllib.request import Request, urlopen
+
+from tests.support.sink_client import SinkClient
 
 
 class Mail(TypedDict):
@@ -21,10 +21,7 @@ class Mail(TypedDict):
     html: str
 
 
-class MailboxClient:
-    def __init__(self, url: str) -> None:
-        self._url = url
-
+class MailboxClient(SinkClient):
     async def mails(self, *, to: str = "") -> list[Mail]:
         """Newest first; all, or those to one recipient."""
         found: list[Mail] = json.loads(await self._call("GET", f"/messages?to={quote(to)}"))
@@ -48,21 +45,3 @@ class MailboxClient:
     async def fail(self, recipient: str, **fault: object) -> None:
         """Any other fault, as `deploy.local.mailbox.faults` describes them."""
         await self._call("POST", "/faults", {"recipient": recipient, **fault})
-
-    async def heal(self) -> None:
-        """No faults any more."""
-        await self._call("DELETE", "/faults")
-
-    async def page(self, path: str) -> str:
-        return (await self._call("GET", path)).decode()
-
-    async def _call(self, method: str, path: str, body: object = None) -> bytes:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self._url + path, data=data, method=method)
-
-        def send() -> bytes:
-            with urlopen(request, timeout=30) as response:
-                answer: bytes = response.read()
-                return answer
-
-        return await asyncio.to_thread(send)

@@ -525,7 +525,9 @@ async def notifications_world(
             return_paths=RETURN_PATHS,
         )
         push_tokens = PushTokens(SEALING_KEY)
-        push = PushChannel(push_tokens, {Platform.FCM: sink.fcm(), Platform.APNS: sink.apns()})
+        push = PushChannel(
+            push_tokens, {Platform.FCM: sink.fcm(), Platform.APNS: sink.apns()}, paces={}
+        )
         register = partial(register_device, tokens=push_tokens, channel=push)
         stack.push_async_callback(push.close)
         internal = NotificationsInternalServicer(

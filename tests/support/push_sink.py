@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 from deploy.local.keys import (
     APPLE_KEY,
@@ -34,6 +33,7 @@ from services.notifications.channels.push_credentials import (
     read_service_account,
 )
 from services.notifications.channels.push_transport import Transport
+from tests.support.sink_client import SinkClient
 
 
 @dataclass
@@ -115,11 +115,8 @@ async def push_sink(directory: Path) -> AsyncIterator[PushSink]:
         server.close()
 
 
-class PushesClient:
+class PushesClient(SinkClient):
     """The sink of a running stack."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
 
     async def pushes(self, *, to: str = "") -> list[Any]:
         """Newest first; all, or those to one token."""
@@ -131,21 +128,3 @@ class PushesClient:
 
     async def fail(self, token: str, **fault: object) -> None:
         await self._call("POST", "/faults", {"token": token, **fault})
-
-    async def heal(self) -> None:
-        """No faults any more."""
-        await self._call("DELETE", "/faults")
-
-    async def page(self, path: str) -> str:
-        return (await self._call("GET", path)).decode()
-
-    async def _call(self, method: str, path: str, body: object = None) -> bytes:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self._url + path, data=data, method=method)
-
-        def send() -> bytes:
-            with urlopen(request, timeout=30) as response:
-                answer: bytes = response.read()
-                return answer
-
-        return await asyncio.to_thread(send)

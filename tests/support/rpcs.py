@@ -1,10 +1,10 @@
 """Every RPC of every service, from the descriptors, and one way to call any of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -31,6 +31,7 @@ from clinic.notifications.v1 import (  # noqa: F401
 from clinic.operations.v1 import operations_service_pb2  # noqa: F401
 from deploy.local.ports import SERVICES
 from services.chassis.interceptors.status import DETAILS_KEY
+from services.cli.failures import LOST_BY_CLIENT
 from tests.contract import descriptors
 
 _OPERATIONS = "OperationsService"
@@ -38,9 +39,9 @@ _OPERATIONS = "OperationsService"
 _MOST_ITEMS = 50
 _QUIET_SECONDS = 0.2
 _DEADLINE_SECONDS = 10
-# What grpc.aio puts in the place of an answer that came while it was still writing its request.
-LOST_BY_CLIENT = "Internal error from Core"
-ASKED_AGAIN = 5
+_ASKED_AGAIN = 5
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +160,24 @@ async def call(
     seconds: float | None = _DEADLINE_SECONDS,
 ) -> Answer:
     """Bytes in, bytes out. A stream of responses is read to its end, or until it is quiet."""
-    for _ in range(ASKED_AGAIN):
-        answer = await _call(channel, rpc, request, metadata, seconds)
-        if not (rpc.descriptor.client_streaming and answer.message == LOST_BY_CLIENT):
-            break
-    return answer
+    ask = partial(_call, channel, rpc, request, metadata, seconds)
+    try:
+        return await (asked_again(ask) if rpc.descriptor.client_streaming else ask())
+    except grpc.aio.AioRpcError as error:
+        trailers = tuple(error.trailing_metadata() or ())
+        return Answer(error.code(), error.details() or "", (), trailers)
+
+
+async def asked_again(ask: Callable[[], Awaitable[T]]) -> T:
+    """What a call answers, asked for again where the client's own library lost the answer, as it
+    may while it still writes a stream of requests. Raises AioRpcError."""
+    for tries_left in reversed(range(_ASKED_AGAIN)):
+        try:
+            return await ask()
+        except grpc.aio.AioRpcError as error:
+            if error.details() != LOST_BY_CLIENT or not tries_left:
+                raise
+    raise AssertionError("unreachable")
 
 
 async def _call(
@@ -178,15 +192,10 @@ async def _call(
     if rpc.descriptor.client_streaming:
         sent = _each([request] if isinstance(request, bytes) else request)  # type: ignore[assignment]
     under_way = method(sent, metadata=metadata, timeout=seconds)
-    responses: tuple[bytes, ...] = ()
-    try:
-        if rpc.descriptor.server_streaming:
-            responses = await _items(under_way)
-        else:
-            responses = (await under_way,)
-    except grpc.aio.AioRpcError as error:
-        trailers = tuple(error.trailing_metadata() or ())
-        return Answer(error.code(), error.details() or "", (), trailers)
+    if rpc.descriptor.server_streaming:
+        responses = await _items(under_way)
+    else:
+        responses = (await under_way,)
     trailers = tuple(await under_way.trailing_metadata() or ()) if under_way.done() else ()
     under_way.cancel()
     return Answer(grpc.StatusCode.OK, "", responses, trailers)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
+from deploy.local.faults import MalformedFault
+
 # Where in the talk: at MAIL, RCPT and DATA, and once all of the mail is there.
 Step = Literal["mail", "rcpt", "data", "end"]
 Hang = Literal["before_data", "after_data"]
@@ -16,10 +18,6 @@ _WORDS = (
     '"after_data"; "reset": true; "slow": seconds. All but hang may say "at": "mail", "rcpt" (which'
     ' it is without), "data" or "end". An empty recipient means all; at "mail" there is no other.'
 )
-
-
-class MalformedFault(Exception):
-    """The message says what a fault looks like."""
 
 
 @dataclass(frozen=True, slots=True)

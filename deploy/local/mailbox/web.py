@@ -1,17 +1,22 @@
 """The HTTP door: a page for people, JSON for tests."""
 
 import asyncio
-import json
 from http import HTTPStatus
 from pathlib import Path
 
-from deploy.local.mailbox.faults import Faults, MalformedFault, parse
+from deploy.local.faults import program
+from deploy.local.mailbox.faults import Faults, parse
 from deploy.local.mailbox.store import Mail, Mailbox
-from deploy.local.web import Request, Response, error_response, json_response, serve_one
+from deploy.local.web import (
+    Request,
+    Response,
+    error_response,
+    json_response,
+    page_file,
+    serve_one,
+)
 
 _PAGE = Path(__file__).with_name("page")
-_PAGE_FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
-_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 # In the frame of a mail no script either.
 _MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
@@ -42,21 +47,10 @@ class Web:
             case "GET", ["messages", id, *rest] if mail := self._mailbox.get(id):
                 return _mail(mail, rest)
             case _, ["faults"]:
-                return self._program(request)
-            case "GET", _ if request.path in _PAGE_FILES:
-                file = _PAGE / _PAGE_FILES[request.path]
-                return Response(HTTPStatus.OK, file.read_bytes(), kind=_KINDS[file.suffix])
+                return program(self._faults, request, parse=parse)
+            case "GET", _:
+                return page_file(_PAGE, request.path)
         return error_response(HTTPStatus.NOT_FOUND, "There is nothing here.")
-
-    def _program(self, request: Request) -> Response:
-        if request.method == "POST":
-            try:
-                self._faults.set(parse(json.loads(request.body)))
-            except (MalformedFault, ValueError) as error:
-                return error_response(HTTPStatus.BAD_REQUEST, str(error))
-        elif request.method == "DELETE":
-            self._faults.clear()
-        return json_response(self._faults.as_json())
 
 
 def _mail(mail: Mail, rest: list[str]) -> Response:

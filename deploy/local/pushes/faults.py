@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
+from deploy.local.faults import MalformedFault
+
 Hang = Literal["before_request", "after_request"]
 Reset = Literal["refused", "stream", "connection"]
-
-
-class MalformedFault(Exception):
-    """The message says what a fault looks like."""
 
 
 _FORM = (

@@ -1,18 +1,23 @@
 """The HTTP door: a page for people, JSON for tests."""
 
 import asyncio
-import json
 from http import HTTPStatus
 from pathlib import Path
 
+from deploy.local.faults import program
 from deploy.local.pushes.credentials import Google
-from deploy.local.pushes.faults import Faults, MalformedFault, parse
+from deploy.local.pushes.faults import Faults, parse
 from deploy.local.pushes.store import Pushes
-from deploy.local.web import Request, Response, error_response, json_response, serve_one
+from deploy.local.web import (
+    Request,
+    Response,
+    error_response,
+    json_response,
+    page_file,
+    serve_one,
+)
 
 _PAGE = Path(__file__).with_name("page")
-_PAGE_FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
-_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
 
 class Web:
@@ -40,18 +45,7 @@ class Web:
                 self._google.revoke()
                 return json_response({})
             case _, "/faults":
-                return self._program(request)
-            case "GET", path if path in _PAGE_FILES:
-                file = _PAGE / _PAGE_FILES[path]
-                return Response(HTTPStatus.OK, file.read_bytes(), kind=_KINDS[file.suffix])
+                return program(self._faults, request, parse=parse)
+            case "GET", path:
+                return page_file(_PAGE, path)
         return error_response(HTTPStatus.NOT_FOUND, "There is nothing here.")
-
-    def _program(self, request: Request) -> Response:
-        if request.method == "POST":
-            try:
-                self._faults.set(parse(json.loads(request.body)))
-            except (MalformedFault, ValueError) as error:
-                return error_response(HTTPStatus.BAD_REQUEST, str(error))
-        elif request.method == "DELETE":
-            self._faults.clear()
-        return json_response(self._faults.as_json())

@@ -1,7 +1,8 @@
 """People from the files of another system."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -9,12 +10,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from clinic.directory.v1 import directory_internal_service_pb2 as pb
 from services.chassis.ids import uuid7
-from services.cli.failures import Failed
+from services.cli.failures import Failed, Refused
 from services.cli.output import Json, Row, Told, as_data, details, table, word
 from services.cli.parsing import Commands, add_clinic, command
 from services.cli.session import Session
 from services.cli.suite import Caller, Suite
-from services.cli.uploads import upload_of
+from services.cli.uploads import Upload, upload_of
 
 _FORMATS = {"csv": pb.IMPORT_FORMAT_CSV, "fhir": pb.IMPORT_FORMAT_FHIR_NDJSON}
 _BY_ENDING = {".csv": "csv", ".ndjson": "fhir", ".jsonl": "fhir", ".json": "fhir"}
@@ -55,9 +56,11 @@ async def import_files(session: Session, arguments: Namespace) -> Told:
     with _progress() as progress:
         for file, (header, upload) in files.items():
             task = progress.add_task(file.name, total=upload.size)
-            parts = _told(upload.chunks, progress, task)
-            outcomes[file.name] = await import_profiles(
-                session.suite, platform, header=header, chunks=parts
+            outcomes[file.name] = await import_file(
+                session.suite,
+                platform,
+                header=header,
+                read=partial(_told, upload, progress, task),
             )
     return _summary(outcomes, dry_run=arguments.dry_run)
 
@@ -68,6 +71,23 @@ class Imported:
     def __init__(self) -> None:
         self.summary = pb.ImportProfilesResponse.Summary()
         self.errors: list[pb.ImportProfilesResponse.RowError] = []
+
+
+async def import_file(
+    suite: Suite,
+    platform: Caller,
+    *,
+    header: pb.ImportProfilesRequest.Header,
+    read: Callable[[], Iterator[bytes]],
+) -> Imported:
+    """As `import_profiles`, and once more where the client's own library lost a refusal: a repeat
+    changes nothing, and is told why."""
+    try:
+        return await import_profiles(suite, platform, header=header, chunks=read())
+    except Refused as refused:
+        if not refused.was_lost:
+            raise
+    return await import_profiles(suite, platform, header=header, chunks=read())
 
 
 async def import_profiles(
@@ -123,8 +143,9 @@ def _progress() -> Progress:
     )
 
 
-def _told(chunks: Iterator[bytes], progress: Progress, task: TaskID) -> Iterator[bytes]:
-    for chunk in chunks:
+def _told(upload: Upload, progress: Progress, task: TaskID) -> Iterator[bytes]:
+    progress.reset(task)
+    for chunk in upload.read():
         yield chunk
         progress.advance(task, len(chunk))
 

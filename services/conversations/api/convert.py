@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from clinic.conversations.v1 import conversation_pb2, message_pb2
 from clinic.conversations.v1 import conversations_internal_service_pb2 as internal
 from clinic.conversations.v1 import conversations_service_pb2 as pb
@@ -12,7 +10,7 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import Cursor, page_size
-from services.chassis.wire import to_time
+from services.chassis.wire import to_moment
 from services.conversations.domain.export import ExportedThread
 from services.conversations.domain.inbox import Entry, Filter
 from services.conversations.domain.links import links_in
@@ -213,17 +211,10 @@ def to_stream_messages(request: internal.StreamMessagesRequest, caller: Caller) 
     return StreamMessages(
         caller=caller,
         staff_id=parse_id(request.staff_id, field="staff_id"),
-        cutoff=_to_moment(request.cutoff_time, field="cutoff_time"),
+        cutoff=to_moment(request.cutoff_time, field="cutoff_time"),
         resume_id=parse_id(resume, field="resume_conversation_id") if resume else None,
         resume_sequence=request.resume_sequence,
     )
-
-
-def _to_moment(stamp: Timestamp, *, field: str) -> datetime:
-    try:
-        return to_time(stamp)
-    except (ValueError, OverflowError):
-        raise InvalidArgument(f"{field} is not a time of the calendar", field=field) from None
 
 
 def from_exported(item: ExportedThread | Message) -> internal.StreamMessagesResponse:

@@ -9,12 +9,12 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import Cursor, page_size
+from services.chassis.wire import to_moment
 from services.directory.api import pages
 from services.directory.api.fields import (
     member_of,
     paths_of,
     request_id_of,
-    to_moment,
     to_timedelta,
 )
 from services.directory.domain.clinic import SettingsChanges

@@ -1,17 +1,15 @@
 """Fields of a request in our types; what cannot be read is refused by the field's name."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.ids import parse_id
-from services.chassis.wire import to_time
 
 E = TypeVar("E")
 
@@ -43,10 +41,3 @@ def to_timedelta(duration: Duration, *, field: str) -> timedelta:
         return duration.ToTimedelta()
     except (ValueError, OverflowError):
         raise InvalidArgument(f"{field} is not a valid duration", field=field) from None
-
-
-def to_moment(stamp: Timestamp, *, field: str) -> datetime:
-    try:
-        return to_time(stamp)
-    except (ValueError, OverflowError):
-        raise InvalidArgument(f"{field} is not a valid time", field=field) from None

@@ -49,6 +49,7 @@ class Composer:
             loader=FileSystemLoader(_TEMPLATES),
             autoescape=lambda name: name is not None and name.endswith(".html"),
             undefined=StrictUndefined,
+            auto_reload=False,  # a frame of another release would not fit
             trim_blocks=True,
             lstrip_blocks=True,
         )

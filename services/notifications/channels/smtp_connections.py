@@ -21,6 +21,7 @@ from aiosmtplib import (
 
 from services.chassis.settings import Secret
 from services.notifications.channels.failures import AddressRefused, TryLater
+from services.notifications.channels.pace import Pace
 
 # Together well within a claim's lease.
 CONNECT_SECONDS = 5.0
@@ -28,6 +29,7 @@ MAIL_SECONDS = 30.0
 AT_ONCE = 16
 MOST_MAILS = 100
 IDLE_SECONDS = 10.0
+MAILS_A_SECOND = 1_000
 _AVOIDED_SECONDS = 30.0
 _CLOSING = 421
 
@@ -43,7 +45,8 @@ class SmtpServer:
     """Where mail is handed over. `sender` is the bare address of the envelope.
 
     `connect_seconds` bounds the connecting, and each step before the mail itself; `mail_seconds`
-    all of one mail. A connection takes `most_mails`, and waits `idle_seconds` for the next.
+    all of one mail. A connection takes `most_mails`, and waits `idle_seconds` for the next; all of
+    them together take `mails_a_second`.
     """
 
     host: str
@@ -56,6 +59,7 @@ class SmtpServer:
     mail_seconds: float = MAIL_SECONDS
     most_mails: int = MOST_MAILS
     idle_seconds: float = IDLE_SECONDS
+    mails_a_second: float = MAILS_A_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +92,23 @@ class _Stale(Exception):
 
 
 class Connections:
-    """Those of this process to one server; a block of it holds one of the few places."""
+    """Those of this process to one server; a block of it holds one of the few places, and begins
+    when it is a further mail's turn."""
 
     def __init__(self, server: SmtpServer) -> None:
         self.server = server
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._pace = Pace(server.mails_a_second)
         self._kept: list[Connection] = []
         self._avoided_until = 0.0
 
     async def __aenter__(self) -> None:
         await self._places.acquire()
+        try:
+            await self._pace.turn()
+        except BaseException:
+            self._places.release()
+            raise
 
     async def __aexit__(
         self,

@@ -16,7 +16,7 @@ from services.notifications.usecases.claim_dispatch import ClaimDispatch
 AT_ONCE = 96
 # What begins together stays together, a transaction a step for all of it: fewer are begun only
 # where nothing has ended for a while.
-_FEWEST = 48
+_FEWEST_PART = 2
 _POLL_SECONDS = 0.25
 _PAUSE_SECONDS = 1.0
 _FINISH_SECONDS = 4.0
@@ -29,11 +29,21 @@ log = get_logger()
 class DueDispatches:
     """`wake` is set when something may have become due; the poll is the truth."""
 
-    def __init__(self, due: Due, channel: Channel, dispatch: Dispatch, *, wake: Signal) -> None:
+    def __init__(
+        self,
+        due: Due,
+        channel: Channel,
+        dispatch: Dispatch,
+        *,
+        wake: Signal,
+        at_once: int = AT_ONCE,
+    ) -> None:
         self._due = due
         self._channel = channel
         self._dispatch = dispatch
         self._wake = wake
+        self._at_once = at_once
+        self._fewest = max(at_once // _FEWEST_PART, 1)
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -41,14 +51,14 @@ class DueDispatches:
         try:
             woken = True
             while True:
-                await self._start_due(fewest=_FEWEST if woken else 1)
+                await self._start_due(fewest=self._fewest if woken else 1)
                 woken = await self._wake.wait(_POLL_SECONDS)
         finally:
             if self._under_way:
                 await asyncio.wait(self._under_way.values(), timeout=_FINISH_SECONDS)
 
     async def _start_due(self, *, fewest: int) -> None:
-        room = AT_ONCE - len(self._under_way)
+        room = self._at_once - len(self._under_way)
         if room < fewest:
             return
         under_way = self._under_way.keys()

@@ -44,5 +44,9 @@ class Claimed:
 def next_try(claimed: Claimed, *, now: datetime, not_before: datetime | None) -> datetime | None:
     """When to try again what the provider did not take, or None to let it be."""
     at = max(now + _FIRST_PAUSE * 2 ** (claimed.tries - 1), not_before or now)
-    late = at > claimed.wanted_at + _KEPT_FOR
-    return None if late or claimed.tries >= _MOST_TRIES else at
+    return None if claimed.tries >= _MOST_TRIES else next_turn(claimed, at)
+
+
+def next_turn(claimed: Claimed, at: datetime) -> datetime | None:
+    """`at`, or None where nobody misses it by then any more."""
+    return None if at > claimed.wanted_at + _KEPT_FOR else at

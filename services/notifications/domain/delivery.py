@@ -71,9 +71,11 @@ class Reason(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How one try to hand a dispatch to its provider ended."""
+    """How one try to hand a dispatch to its provider ended. NOT_ASKED: the provider has had as much
+    as it takes for now, so it was no try."""
 
     SENT = "SENT"
+    NOT_ASKED = "NOT_ASKED"
     TRY_LATER = "TRY_LATER"
     NO_ADDRESS = "NO_ADDRESS"
     NO_DEVICE = "NO_DEVICE"
@@ -231,9 +233,17 @@ def conclude(
     provider will hear of it again, where it said so."""
     if outcome is Outcome.SENT:
         return replace(_released(delivery), state=State.SENT, sent_at=now)
+    if outcome is Outcome.NOT_ASKED:
+        return _put_back(delivery, not_before or now)
     if outcome is Outcome.TRY_LATER:
         return _try_later(delivery, _due_again(delivery, tries, now, not_before), now)
     return settle(delivery, *_SETTLED_BY[outcome])
+
+
+def _put_back(delivery: Delivery, due_at: datetime) -> Delivery:
+    """As if it had not been claimed: it waits for its turn, however long."""
+    attempts = delivery.attempts - 1
+    return replace(_released(delivery), state=State.HELD, due_at=due_at, attempts=attempts)
 
 
 def _due_again(

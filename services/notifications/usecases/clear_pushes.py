@@ -10,7 +10,7 @@ from services.chassis.errors import DomainError
 from services.chassis.ids import uuid7
 from services.notifications.channels.failures import ChannelFailure, DeviceGone, TryLater
 from services.notifications.channels.push import PushChannel
-from services.notifications.domain.clear import Claimed, Clear, next_try
+from services.notifications.domain.clear import Claimed, Clear, next_try, next_turn
 from services.notifications.domain.device import DeviceAddress
 from services.notifications.domain.push import Push
 from services.notifications.storage.unit_of_work import Storage, Transaction
@@ -33,11 +33,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """`again`: some device's provider has not taken it, and may; not before the time it named."""
+    """`again`: some device's provider has not taken it, and may; not before the time it named.
+    `turn`: no provider was asked, for one has had as much as it takes until then."""
 
     claimed: Claimed
-    again: bool
+    again: bool = False
     not_before: datetime | None = None
+    turn: datetime | None = None
     gone: Sequence[DeviceAddress] = ()
 
     @property
@@ -62,7 +64,9 @@ async def _claim(tx: Transaction, command: Clear) -> Ready | None:
 async def _settle(tx: Transaction, command: Ended) -> None:
     await tx.devices.drop(command.gone)
     claimed, due_at = command.claimed, None
-    if command.again:
+    if command.turn is not None:
+        due_at = next_turn(claimed, command.turn)
+    elif command.again:
         due_at = next_try(claimed, now=tx.now, not_before=command.not_before)
     await tx.batch.clears.settle(claimed, due_at=due_at)
 
@@ -70,11 +74,13 @@ async def _settle(tx: Transaction, command: Ended) -> None:
 async def _sent(works: ClearWorks, ready: Ready) -> Ended:
     claimed, clear = ready.claimed, ready.claimed.clear
     if not ready.devices:
-        return Ended(claimed=claimed, again=False)
+        return Ended(claimed=claimed)
     try:
         badge = await works.get_badge(clear.clinic_id, clear.profile_id)
     except DomainError:
         return Ended(claimed=claimed, again=True)
+    if (turn := works.channel.take_turn(ready.devices)) is not None:
+        return Ended(claimed=claimed, turn=turn)
     push = Push(
         dispatch_id=uuid7(),
         collapse_id=clear.conversation_id,

@@ -42,8 +42,14 @@ async def dispatch_push(command: ClaimDispatch, *, works: PushWorks) -> None:
         return
     badge = await _badge(works, claim)
     begun = await works.rounds.begin_push(BeginPush(claim))
-    if begun is not None:
-        await works.rounds.record(await _sent(works, claim, begun, badge))
+    if begun is None:
+        return
+    turn = works.channel.take_turn(begun.devices)
+    if turn is not None:  # all devices or none: what one of them has is not sent again
+        not_asked = RecordOutcome(claim=claim, outcome=Outcome.NOT_ASKED, not_before=turn)
+        await works.rounds.record(not_asked)
+        return
+    await works.rounds.record(await _sent(works, claim, begun, badge))
 
 
 async def _badge(works: PushWorks, claim: Claim) -> int | None:

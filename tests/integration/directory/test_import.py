@@ -11,7 +11,7 @@ from clinic.directory.v1 import directory_internal_service_pb2 as pb
 from clinic.directory.v1 import profile_pb2
 from clinic.directory.v1.directory_internal_service_pb2_grpc import DirectoryInternalServiceStub
 from tests.support.grpc_world import failure, reason
-from tests.support.rpcs import ASKED_AGAIN, LOST_BY_CLIENT
+from tests.support.rpcs import asked_again
 
 HEADER = "external_id,display_name,email\n"
 
@@ -35,15 +35,12 @@ async def send(world, clinic_id, *parts):
 
 
 async def sent_as(world, metadata, *parts):
-    """Once more where the client's own library lost a refusal, as it may while it still writes."""
     stub = DirectoryInternalServiceStub(world.channel)
-    for _ in range(ASKED_AGAIN):
-        try:
-            return [answer async for answer in stub.ImportProfiles(iter(parts), metadata=metadata)]
-        except grpc.aio.AioRpcError as error:
-            if error.details() != LOST_BY_CLIENT:
-                raise
-    raise AssertionError("every answer was lost")
+
+    async def ask():
+        return [answer async for answer in stub.ImportProfiles(iter(parts), metadata=metadata)]
+
+    return await asked_again(ask)
 
 
 async def import_csv(world, owner, content, **header):

@@ -7,11 +7,17 @@ import pytest
 
 from services.chassis.errors import Unavailable
 from services.messaging_rule import Side
+from services.notifications.channels.pace import Pace
+from services.notifications.channels.push import PushChannel
+from services.notifications.channels.push_tokens import PushTokens
 from services.notifications.domain.delivery import Channel
+from services.notifications.domain.device import Platform
 from services.notifications.storage.clears import WaitingClears
 from services.notifications.usecases.clear_pushes import ClearWorks, clear_pushes
 from services.notifications.usecases.dispatch_push import PushWorks, dispatch_push
-from tests.integration.notifications.test_devices import APNS, a_phone
+from tests.integration.notifications.test_devices import APNS, FCM, a_phone, a_token
+from tests.support.conversations_world import SEALING_KEY
+from tests.support.eventually import eventually
 from tests.support.notifications_world import claim_of
 
 MINUTE = timedelta(minutes=1)
@@ -34,11 +40,15 @@ class Pushed:
 
     async def message(self):
         sent = await self.thread.send()
+        await self.dispatch_pushes()
+        return sent
+
+    async def dispatch_pushes(self):
+        """Of the whole clinic."""
         rounds = self.world.works.rounds
         works = PushWorks(rounds=rounds, get_badge=self.get_badge, channel=self.world.push)
         for found in await self.world.found_due(Channel.PUSH):
             await dispatch_push(claim_of(found), works=works)
-        return sent
 
     async def read(self, up_to):
         await self.world.take(self.thread.reading(Side.PROFILE, up_to))
@@ -79,9 +89,13 @@ class Pushed:
 @pytest.fixture
 async def pushed(world):
     world.sink.faults.clear()
+    return await a_pushed(world, uuid4().hex * 2, APNS)
+
+
+async def a_pushed(world, token, platform):
     thread = await world.thread()
-    phone, token = await a_phone(world, thread.profile_id), uuid4().hex * 2
-    await phone.register(token, platform=APNS)
+    phone = await a_phone(world, thread.profile_id)
+    await phone.register(token, platform=platform)
     return Pushed(world, thread, token)
 
 
@@ -202,3 +216,47 @@ async def test_a_device_that_is_gone_is_dropped(pushed):
     await pushed.clear()
 
     assert pushed.world._execute("select 1 from devices where clinic_id = %(clinic)s") == []
+
+
+async def test_what_waits_for_the_provider_s_pace_waits_however_often(pushed, monkeypatch):
+    await pushed.message()
+    pace = Pace(1 / 60)
+    pace.take(1)
+    monkeypatch.setattr(
+        pushed.world, "push", paced_pushes(pushed.world.sink, {Platform.APNS: pace})
+    )
+    await pushed.read(1)
+
+    tried = [await pushed.clear(after=7 * MINUTE) for _ in range(6)]
+    assert tried == [1] * 6
+    assert [kind for kind, _, _ in pushed.came()] == ["message"]
+
+    monkeypatch.setattr(pushed.world, "push", paced_pushes(pushed.world.sink, {}))
+    await pushed.clear(after=7 * MINUTE)
+    assert [kind for kind, _, _ in pushed.came()] == ["message", "clear"]
+
+
+async def test_a_provider_that_has_had_its_second_s_worth_holds_up_no_other(world, monkeypatch):
+    world.sink.faults.clear()
+    paces = {Platform.FCM: Pace(1), Platform.APNS: Pace(1)}
+    monkeypatch.setattr(world, "push", paced_pushes(world.sink, paces))
+    android = [await a_pushed(world, a_token(), FCM) for _ in range(3)]
+    apple = await a_pushed(world, uuid4().hex * 2, APNS)
+    for each in (*android, apple):
+        await each.thread.send()
+
+    await apple.dispatch_pushes()
+
+    assert len(world.sink.taken(apple.token)) == 1
+    assert sum(len(world.sink.taken(each.token)) for each in android) == 1
+
+    async def all_have_theirs():
+        await apple.dispatch_pushes()
+        return all(len(world.sink.taken(each.token)) == 1 for each in android)
+
+    await eventually(all_have_theirs)
+
+
+def paced_pushes(sink, paces):
+    providers = {Platform.FCM: sink.fcm(), Platform.APNS: sink.apns()}
+    return PushChannel(PushTokens(SEALING_KEY), providers, paces=paces)

@@ -28,6 +28,10 @@ class Provider:
     def __init__(self):
         self.sent = []
         self.failures: dict[UUID, ChannelFailure] = {}
+        self.turn = None
+
+    def take_turn(self, devices):
+        return self.turn
 
     async def send(self, device, push):
         if (failure := self.failures.get(device.id)) is not None:
@@ -193,3 +197,23 @@ async def test_a_burst_is_one_push_to_each_device(world, thread, phone, provider
 
     assert len(provider.sent) == 1
     assert {world.outcome(sent, PUSH) for sent in burst} == {"SENT"}
+
+
+async def test_what_waits_for_the_provider_s_pace_is_not_lost_and_not_counted(
+    world, thread, phone, provider, dispatch_due
+):
+    provider.turn = datetime.now(UTC) + timedelta(minutes=5)
+
+    sent = await thread.send()
+    await dispatch_due()
+
+    (row,) = world.rows(sent, channel=PUSH)
+    assert (row["state"], row["due_at"], row["attempts"]) == ("HELD", provider.turn, 0)
+    assert provider.sent == []
+
+    provider.turn = None
+    world.let_pass()
+    await dispatch_due()
+
+    (row,) = world.rows(sent, channel=PUSH)
+    assert (row["state"], row["attempts"]) == ("SENT", 1)

@@ -265,6 +265,32 @@ async def test_no_more_connections_at_once_than_a_provider_likes():
         await asyncio.gather(*sending, return_exceptions=True)
 
 
+async def test_a_server_gets_so_many_mails_a_second_and_the_others_wait_and_all_arrive():
+    async with scripted() as server:
+        loop = asyncio.get_running_loop()
+        channel, begun = channel_to(server, mails_a_second=30), loop.time()
+
+        await asyncio.gather(*(send_over(channel) for _ in range(40)))
+
+        assert loop.time() - begun > 0.3
+    assert len(server.mails) == 40
+
+
+async def test_who_gives_up_in_line_gives_up_the_place():
+    async with scripted() as server:
+        channel = channel_to(server, mails_a_second=1)
+        await send_over(channel)
+        waiting = [asyncio.create_task(send_over(channel)) for _ in range(AT_ONCE)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+
+        await asyncio.wait_for(send_over(channel), 3)
+
+    assert len(server.mails) == 2
+
+
 @pytest.mark.parametrize(
     ("step", "says"),
     [

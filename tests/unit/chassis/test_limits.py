@@ -81,3 +81,10 @@ def test_a_clock_set_back_neither_fills_nor_empties_a_bucket():
 def test_a_bucket_that_could_never_grant_is_refused(rate, burst):
     with pytest.raises(ValueError):
         a_bucket(SetClock(), rate=rate, burst=burst)
+
+
+def test_who_asks_how_long_to_wait_takes_nothing():
+    bucket = a_bucket(SetClock(), rate=2.0, burst=1)
+
+    assert [bucket.wait("a"), bucket.wait("a", 2)] == [0.0, 0.5]
+    assert [bucket.take("a"), bucket.wait("a")] == [0.0, 0.5]

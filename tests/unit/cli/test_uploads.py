@@ -13,8 +13,9 @@ VISIT = {"resourceType": "Encounter", "id": "2", "reasonCode": [{"text": "a coug
 
 def sent(file):
     upload = upload_of(file)
-    content = b"".join(upload.chunks)
+    content = b"".join(upload.read())
     assert upload.size == len(content)
+    assert b"".join(upload.read()) == content
     return content
 
 
@@ -27,7 +28,7 @@ def test_a_file_of_lines_goes_out_as_it_is(tmp_path):
     file.write_bytes(json.dumps(PAT).encode() * 2_000)
 
     assert sent(file) == file.read_bytes()
-    assert max(map(len, upload_of(file).chunks)) == 48 * 1024
+    assert max(map(len, upload_of(file).read())) == 48 * 1024
 
 
 def test_a_bundle_goes_out_as_a_line_an_entry(tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 
-from deploy.local.mailbox.faults import Fault, Faults, MalformedFault, parse
+from deploy.local.faults import MalformedFault
+from deploy.local.mailbox.faults import Fault, Faults, parse
 
 
 def test_a_fault_of_one_recipient_wins_over_that_of_all():

@@ -1,6 +1,7 @@
 import pytest
 
-from deploy.local.pushes.faults import Fault, Faults, MalformedFault, parse
+from deploy.local.faults import MalformedFault
+from deploy.local.pushes.faults import Fault, Faults, parse
 
 
 @pytest.mark.parametrize(

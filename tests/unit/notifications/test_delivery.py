@@ -121,6 +121,15 @@ def test_every_outcome_has_its_state_and_gives_the_claim_back(transmitting, outc
     assert (concluded.sent_at is not None) == (state is State.SENT)
 
 
+def test_what_no_provider_was_asked_for_waits_for_its_turn_and_was_not_tried(transmitting):
+    turn = NOON + timedelta(days=2)
+
+    held = conclude(transmitting, Outcome.NOT_ASKED, tries=9, now=NOON, not_before=turn)
+
+    assert (held.state, held.due_at, held.attempts) == (State.HELD, turn, 0)
+    assert held.claim_id is None
+
+
 def test_pauses_double_up_to_an_hour():
     pauses = [pause_after(attempts).total_seconds() for attempts in (1, 2, 3, 7, 8, 9, 10**6)]
 
