@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis import audit, requests
 from services.chassis.clock import Clock
-from services.chassis.database import Database
+from services.chassis.database import Database, scope
 from services.chassis.errors import Unavailable
 from services.chassis.identity import Caller
 from services.chassis.settings import RefusedToStart
@@ -238,14 +238,14 @@ class DataKeys:
         await audit.add(connection, caller, clinic_id, record)
         return version
 
-    async def get(self, connection: AsyncConnection, clinic_id: UUID, version: int) -> bytes:
+    async def get(self, clinic_id: UUID, version: int) -> bytes:
         """The key of this version, which something stored was sealed with."""
         opened = self._opened.get((clinic_id, version))
         if opened is not None:
             return opened
-        parameters = {"clinic_id": clinic_id, "version": version}
-        wrapped = (await connection.execute(_ONE, parameters)).scalar_one()
-        return self._open(clinic_id, version, wrapped)
+        one = _ONE, {"clinic_id": clinic_id, "version": version}
+        _, [row] = await self._database.exchange(scope([clinic_id]), one)
+        return self._open(clinic_id, version, row.wrapped)
 
     def _open(self, clinic_id: UUID, version: int, wrapped: bytes) -> bytes:
         place = (clinic_id, version)

@@ -14,11 +14,13 @@ from types import SimpleNamespace
 import psycopg
 from psycopg import sql
 from psycopg.rows import kwargs_row
-from sqlalchemy import TextClause
+from sqlalchemy import Row, TextClause
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 Statement = tuple[TextClause, Mapping[str, object]]
 Rows = Sequence[SimpleNamespace]
+# As a line gives it, or the pool.
+AnyRow = SimpleNamespace | Row[tuple[object, ...]]
 Driver = psycopg.AsyncConnection[SimpleNamespace]
 
 _numbers = count()

@@ -9,15 +9,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.database import Database, note_events
 from services.chassis.errors import OutOfRange
 from services.chassis.ids import uuid7
+from services.chassis.line import AnyRow
 from services.chassis.telemetry import current_traceparent
 
 POLL_SECONDS = 0.25
@@ -263,7 +263,7 @@ async def check_position(connection: AsyncConnection, incarnation: str, position
     return bounds
 
 
-def to_event(row: Row[tuple[object, ...]] | SimpleNamespace, source: str) -> Event:
+def to_event(row: AnyRow, source: str) -> Event:
     """The event of a row of COLUMNS."""
     return Event(
         event_id=row.event_id,

@@ -4,15 +4,16 @@ The session is checked in the call's own transaction; one that the replica does 
 up once, then refused (design section 7).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis.database import Database
+from services.chassis.database import Database, scope
 from services.chassis.errors import SessionEnded
 from services.chassis.identity import Caller, Role
+from services.chassis.line import Rows, Statement
 from services.directory_replica import store
 from services.directory_replica.replica import Replica
 from services.directory_replica.states import SessionState
@@ -50,6 +51,26 @@ class Gate:
             await look_up_session(caller, self._replica)
             return await self._database.transact(checked, clinics=[caller.clinic])
 
+    async def read(self, caller: Caller, *statements: Statement) -> Sequence[Rows]:
+        """The rows of each statement in one round trip; for a person, only while their session is
+        alive. Raises as `run`."""
+        try:
+            return await self._read(caller, statements)
+        except SessionUnknown:
+            await look_up_session(caller, self._replica)
+            return await self._read(caller, statements)
+
+    async def _read(self, caller: Caller, statements: Sequence[Statement]) -> Sequence[Rows]:
+        asked = [
+            scope([caller.clinic]),
+            store.session_of(caller.clinic, caller.session_id),
+            *statements,
+        ]
+        _, sessions, *rows = await self._database.exchange(*asked)
+        if caller.is_person:
+            _refuse(caller, store.to_session(sessions[0]) if sessions else None)
+        return rows
+
 
 async def look_up_session(caller: Caller, replica: Replica) -> None:
     """Ask the directory for the caller's session; SessionEnded where it has none."""
@@ -60,7 +81,10 @@ async def look_up_session(caller: Caller, replica: Replica) -> None:
 
 async def _check_session(connection: AsyncConnection, caller: Caller) -> None:
     assert caller.session_id is not None
-    session = await store.session(connection, caller.clinic, caller.session_id)
+    _refuse(caller, await store.session(connection, caller.clinic, caller.session_id))
+
+
+def _refuse(caller: Caller, session: SessionState | None) -> None:
     side = Side.STAFF if caller.role is Role.STAFF else Side.PROFILE
     alive = (
         session is not None

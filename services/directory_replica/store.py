@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.line import AnyRow, Statement
 from services.directory_replica.states import (
     ClinicState,
     EndCause,
@@ -166,15 +167,19 @@ async def profile(
     return None if row is None else to_profile(row)
 
 
+def session_of(clinic_id: UUID, session_id: UUID | None) -> Statement:
+    return _SESSION, {"clinic_id": clinic_id, "id": session_id}
+
+
 async def session(
     connection: AsyncConnection, clinic_id: UUID, session_id: UUID
 ) -> SessionState | None:
-    found = await connection.execute(_SESSION, {"clinic_id": clinic_id, "id": session_id})
+    found = await connection.execute(*session_of(clinic_id, session_id))
     row = found.one_or_none()
     return None if row is None else to_session(row)
 
 
-def _version(row: Row[tuple[object, ...]]) -> Version:
+def _version(row: AnyRow) -> Version:
     return Version(incarnation=row.incarnation, version=row.version)
 
 
@@ -217,7 +222,7 @@ def to_profile(row: Row[tuple[object, ...]]) -> ProfileState:
     )
 
 
-def to_session(row: Row[tuple[object, ...]]) -> SessionState:
+def to_session(row: AnyRow) -> SessionState:
     return SessionState(
         clinic_id=row.clinic_id,
         session_id=row.session_id,

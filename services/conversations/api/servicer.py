@@ -19,10 +19,6 @@ from services.conversations.usecases.delete_message import delete_message
 from services.conversations.usecases.explain_delivery import Witnesses, explain_delivery
 from services.conversations.usecases.get_conversation import GetConversation, get_conversation
 from services.conversations.usecases.get_message import GetMessage, get_message
-from services.conversations.usecases.get_unread_summary import (
-    GetUnreadSummary,
-    get_unread_summary,
-)
 from services.conversations.usecases.list_conversations import list_conversations
 from services.conversations.usecases.list_messages import list_messages
 from services.conversations.usecases.mark_conversation_read import (
@@ -77,7 +73,7 @@ class ConversationsServicer(ConversationsServiceServicer):
         caller, query = current_caller(), convert.conversations_query(request)
         cursor = self._tokens.open(request.page_token, query)
         command = convert.to_list_conversations(request, caller, cursor)
-        page = await self._storage.run(list_conversations, command)
+        page = await list_conversations(command, views=self._storage.views)
         token = self._tokens.seal(query, convert.inbox_cursor(page.next)) if page.next else ""
         return pb.ListConversationsResponse(
             conversations=[convert.from_entry(entry, caller) for entry in page.entries],
@@ -108,7 +104,7 @@ class ConversationsServicer(ConversationsServiceServicer):
         query = convert.messages_query(request)
         cursor = self._tokens.open(request.page_token, query)
         command = convert.to_list_messages(request, current_caller(), cursor)
-        page = await self._storage.run(list_messages, command)
+        page = await list_messages(command, views=self._storage.views)
         token = self._tokens.seal(query, (page.next,)) if page.next else ""
         return pb.ListMessagesResponse(
             messages=map(convert.from_message, page.messages), next_page_token=token
@@ -135,8 +131,7 @@ class ConversationsServicer(ConversationsServiceServicer):
     async def GetUnreadSummary(
         self, request: pb.GetUnreadSummaryRequest, context: Context
     ) -> pb.GetUnreadSummaryResponse:
-        command = GetUnreadSummary(caller=current_caller())
-        unread = await self._storage.run(get_unread_summary, command)
+        unread = await self._storage.views.unread(current_caller())
         return pb.GetUnreadSummaryResponse(
             unread_messages=unread.messages, unread_conversations=unread.conversations
         )
@@ -145,7 +140,9 @@ class ConversationsServicer(ConversationsServiceServicer):
         self, request: pb.WatchInboxRequest, context: Context
     ) -> AsyncIterator[pb.WatchInboxResponse]:
         command = convert_watch.to_watch_inbox(request, current_caller(), self._tokens)
-        updates = watch_inbox(command, storage=self._storage, tail=self._tail, clock=system_clock)
+        updates = watch_inbox(
+            command, views=self._storage.views, tail=self._tail, clock=system_clock
+        )
         async with aclosing(updates):
             async for update in updates:
                 token = self._tokens.seal(

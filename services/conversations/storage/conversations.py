@@ -3,17 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import SimpleNamespace
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.identity import Caller
+from services.chassis.line import AnyRow, Statement
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.inbox import Entry, Filter, Unread
 from services.conversations.domain.people import People
-from services.conversations.storage.messages import PREVIEW_COLUMNS, PREVIEW_JOIN, Messages
-from services.conversations.storage.people import PEOPLE_COLUMNS, PEOPLE_JOINS, to_people
+from services.conversations.domain.writing import side_of
+from services.conversations.storage.messages import PREVIEW_COLUMNS, PREVIEW_JOIN, to_preview
+from services.conversations.storage.people import (
+    PEOPLE_COLUMNS,
+    PEOPLE_JOINS,
+    survivor_of,
+    to_people,
+)
+from services.conversations.storage.texts import Texts
 from services.messaging_rule import Side
 
 COLUMNS = """c.clinic_id, c.id, c.staff_id, c.profile_id, c.created_at, c.last_sequence,
@@ -61,7 +69,9 @@ _UNREAD = {
     """),
 }
 _ENTRY = f"""
-select {COLUMNS}, {PEOPLE_COLUMNS}, {PREVIEW_COLUMNS}
+select {COLUMNS}, {PEOPLE_COLUMNS}, {PREVIEW_COLUMNS},
+    case when profile.merge_id is not null
+         then {survivor_of("c.clinic_id", "c.profile_id")} end as survivor_id
 from conversations as c {PEOPLE_JOINS} {PREVIEW_JOIN}
 where c.clinic_id = :clinic_id
 """
@@ -79,11 +89,28 @@ _FILTERS = {
         for side in Side
     },
 }
-_AFTER = " and (c.last_activity_at, c.id) < (:after_at, :after_id)"
-_NAMED = """ and exists (select 1 from search_terms as term
-    where term.clinic_id = c.clinic_id and term.person_id = c.{other}_id
-      and term.term >= :low_{n} and term.term < :high_{n})"""
-_ORDER = " order by c.last_activity_at desc, c.id desc limit :most"
+# Every range holds a term of the other person's name.
+_NAMED = """
+and not exists (
+    select from unnest(cast(:lows as text[]), cast(:highs as text[])) as sought (low, high)
+    where not exists (
+        select from search_terms as term
+        where term.clinic_id = c.clinic_id and term.person_id = c.{other}_id
+          and term.term >= sought.low collate "C" and term.term < sought.high collate "C"))
+"""
+_PAGE = {
+    (side, filter): text(
+        _ENTRY
+        + _OWN[side]
+        + _FILTERS[filter][side]
+        + _NAMED.format(other=side.other)
+        + " and (c.last_activity_at, c.id) < (:after_at, :after_id)"
+        " order by c.last_activity_at desc, c.id desc limit :most"
+    )
+    for side in Side
+    for filter in Filter
+}
+_NEWEST = ("infinity", UUID(int=2**128 - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +122,10 @@ class Cursor:
 
 
 class Conversations:
-    def __init__(self, connection: AsyncConnection, clinic_id: UUID, messages: Messages) -> None:
+    def __init__(self, connection: AsyncConnection, clinic_id: UUID, texts: Texts) -> None:
         self._connection = connection
         self._clinic_id = clinic_id
-        self._messages = messages
+        self._texts = texts
 
     async def get(
         self, id: UUID, *, lock: bool = False
@@ -107,7 +134,7 @@ class Conversations:
         query = _GET_LOCKED if lock else _GET_PLAIN
         found = await self._connection.execute(query, {"clinic_id": self._clinic_id, "id": id})
         row = found.one_or_none()
-        return None if row is None else (to_conversation(row), to_people(row))
+        return None if row is None else to_thread(row)
 
     async def id_of_pair(self, staff_id: UUID, profile_id: UUID) -> UUID | None:
         found = await self._connection.execute(
@@ -136,58 +163,69 @@ class Conversations:
         await self._connection.execute(_LOWER_UNREAD[side], parameters)
 
     async def unread(self, side: Side, person_id: UUID) -> Unread:
-        parameters = {"clinic_id": self._clinic_id, "person_id": person_id}
-        row = (await self._connection.execute(_UNREAD[side], parameters)).one()
-        return Unread(row.messages, row.conversations)
+        found = await self._connection.execute(*unread_of(self._clinic_id, side, person_id))
+        return to_unread(found.one())
 
     async def entry(self, id: UUID) -> Entry:
         """The inbox entry of a thread that is known to be there."""
         parameters = {"clinic_id": self._clinic_id, "id": id}
         row = (await self._connection.execute(_ENTRY_BY_ID, parameters)).one()
-        return await self._to_entry(row)
-
-    async def page(
-        self,
-        side: Side,
-        person_id: UUID,
-        *,
-        filter: Filter,
-        terms: Sequence[tuple[str, str]],
-        after: Cursor | None,
-        most: int,
-    ) -> Sequence[Entry]:
-        """The caller's own threads, the latest first; `terms` are ranges of the other's name."""
-        query = _ENTRY + _OWN[side] + _FILTERS[filter][side]
-        parameters: dict[str, object] = {
-            "clinic_id": self._clinic_id,
-            "person_id": person_id,
-            "most": most,
-        }
-        for n, (low, high) in enumerate(terms):
-            query += _NAMED.format(other=side.other, n=n)
-            parameters |= {f"low_{n}": low, f"high_{n}": high}
-        if after is not None:
-            query += _AFTER
-            parameters |= {"after_at": after.last_activity_at, "after_id": after.id}
-        rows = await self._connection.execute(text(query + _ORDER), parameters)
-        return [await self._to_entry(row) for row in rows]
-
-    async def _to_entry(self, row: Row[tuple[object, ...]]) -> Entry:
-        people = to_people(row)
-        assert people is not None
-        preview = None
-        if row.preview_id is not None:
-            preview = await self._messages.to_preview(row)
-        return Entry(
-            conversation=to_conversation(row),
-            people=people,
-            staff_name=row.staff_name,
-            profile_name=row.profile_name,
-            last_message=preview,
-        )
+        return await to_entry(row, self._texts)
 
 
-def to_conversation(row: Row[tuple[object, ...]] | SimpleNamespace) -> Conversation:
+def thread_for(caller: Caller, id: UUID) -> Statement:
+    """A thread of the caller's clinic, with what the replica holds of its people."""
+    return _GET_PLAIN, {"clinic_id": caller.clinic, "id": id}
+
+
+def unread_of(clinic_id: UUID, side: Side, person_id: UUID) -> Statement:
+    """A person's badge, and the threads it is made of."""
+    return _UNREAD[side], {"clinic_id": clinic_id, "person_id": person_id}
+
+
+def page_for(
+    caller: Caller,
+    *,
+    filter: Filter,
+    terms: Sequence[tuple[str, str]],
+    after: Cursor | None,
+    most: int,
+) -> Statement:
+    """The caller's own threads, the latest first; `terms` are ranges of the other's name."""
+    at, id = _NEWEST if after is None else (after.last_activity_at, after.id)
+    return _PAGE[side_of(caller), filter], {
+        "clinic_id": caller.clinic,
+        "person_id": caller.person,
+        "lows": [low for low, _ in terms],
+        "highs": [high for _, high in terms],
+        "after_at": at,
+        "after_id": id,
+        "most": most,
+    }
+
+
+def to_thread(row: AnyRow) -> tuple[Conversation, People | None]:
+    return to_conversation(row), to_people(row)
+
+
+def to_unread(row: AnyRow) -> Unread:
+    return Unread(row.messages, row.conversations)
+
+
+async def to_entry(row: AnyRow, texts: Texts) -> Entry:
+    people = to_people(row)
+    assert people is not None
+    return Entry(
+        conversation=to_conversation(row),
+        people=people,
+        staff_name=row.staff_name,
+        profile_name=row.profile_name,
+        last_message=None if row.preview_id is None else await to_preview(row, texts),
+        survivor_id=row.survivor_id,
+    )
+
+
+def to_conversation(row: AnyRow) -> Conversation:
     return Conversation(
         clinic_id=row.clinic_id,
         id=row.id,

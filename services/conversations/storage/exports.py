@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.conversations.domain.export import ArchivePeriod, ExportedThread
 from services.conversations.domain.message import Message
 from services.conversations.domain.people import Cause
-from services.conversations.storage.messages import MESSAGE_COLUMNS, Messages, read_at
+from services.conversations.storage.messages import MESSAGE_COLUMNS, read_at, to_message
+from services.conversations.storage.texts import Texts
 
 _THREADS = text("""
 select clinic_id, id, staff_id, profile_id, created_at from conversations
@@ -35,10 +36,10 @@ order by m.sequence limit :most
 
 
 class Exports:
-    def __init__(self, connection: AsyncConnection, clinic_id: UUID, messages: Messages) -> None:
+    def __init__(self, connection: AsyncConnection, clinic_id: UUID, texts: Texts) -> None:
         self._connection = connection
         self._clinic_id = clinic_id
-        self._messages = messages
+        self._texts = texts
 
     async def threads(
         self, staff_id: UUID, *, after_id: UUID, cutoff: datetime, most: int
@@ -88,4 +89,4 @@ class Exports:
                 "most": most,
             },
         )
-        return [await self._messages.to_message(row) for row in rows.all()]
+        return [await to_message(row, self._texts) for row in rows.all()]

@@ -1,14 +1,16 @@
 """Messages and tombstones, with the time the other side first read them."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.identity import Caller
+from services.chassis.line import AnyRow, Statement
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.message import Message
+from services.conversations.domain.writing import side_of
 from services.conversations.storage.texts import Texts
 from services.messaging_rule import Side
 
@@ -36,11 +38,25 @@ select {_COLUMNS} from messages as m
 where m.clinic_id = :clinic_id and m.conversation_id = :id and m.sequence = :sequence
 """
 _GET = text(_ONE)
-_ALL = f"""
-select {_COLUMNS} from messages as m where m.clinic_id = :clinic_id and m.conversation_id = :id
+_OF_PARTICIPANT = """
+from conversations as c
+join messages as m on m.clinic_id = c.clinic_id and m.conversation_id = c.id
+where c.clinic_id = :clinic_id and c.id = :id and c.{side}_id = :person_id
 """
-_OLDEST_FIRST = text(_ALL + " and m.sequence > :beyond order by m.sequence limit :most")
-_NEWEST_FIRST = text(_ALL + " and m.sequence < :beyond order by m.sequence desc limit :most")
+_ONE_OF = {
+    side: text(f"select {_COLUMNS} {_OF_PARTICIPANT.format(side=side)} and m.sequence = :sequence")
+    for side in Side
+}
+_OLDEST_FIRST, _NEWEST_FIRST = (
+    {
+        side: text(
+            f"select {_COLUMNS} {_OF_PARTICIPANT.format(side=side)}"
+            f" and m.sequence {beyond} :beyond order by m.sequence {order} limit :most"
+        )
+        for side in Side
+    }
+    for beyond, order in ((">", "asc"), ("<", "desc"))
+)
 _ERASE = text("""
 update messages set ciphertext = null, fingerprint = null, deleted_at = clock_timestamp()
 where clinic_id = :clinic_id and conversation_id = :id and sequence = :sequence
@@ -58,17 +74,7 @@ class Messages:
     async def get(self, conversation: Conversation, sequence: int) -> Message | None:
         parameters = _key(conversation) | {"sequence": sequence}
         row = (await self._connection.execute(_GET, parameters)).one_or_none()
-        return None if row is None else await self.to_message(row)
-
-    async def page(
-        self, conversation: Conversation, *, newest_first: bool, beyond: int | None, most: int
-    ) -> Sequence[Message]:
-        """Messages from one end on, those beyond a sequence only; in the order asked for."""
-        query, first = (_NEWEST_FIRST, _END) if newest_first else (_OLDEST_FIRST, 0)
-        start = first if beyond is None else beyond
-        parameters = _key(conversation) | {"beyond": start, "most": most}
-        rows = await self._connection.execute(query, parameters)
-        return [await self.to_message(row) for row in rows]
+        return None if row is None else await to_message(row, self._texts)
 
     async def erase(self, conversation: Conversation, sequence: int) -> Message:
         """Remove text and fingerprint for good; the tombstone stays (R29, R30)."""
@@ -77,33 +83,59 @@ class Messages:
         assert tombstone is not None
         return tombstone
 
-    async def to_preview(self, row: Row[tuple[object, ...]]) -> Message:
-        """The message of an inbox row: the same columns, the thread's own id and sequence."""
-        return await self._opened(row, row.preview_id, row.id, row.last_sequence)
 
-    async def to_message(self, row: Row[tuple[object, ...]]) -> Message:
-        return await self._opened(row, row.id, row.conversation_id, row.sequence)
+def page_for(
+    caller: Caller, conversation_id: UUID, *, newest_first: bool, beyond: int | None, most: int
+) -> Statement:
+    """A participant's messages from one end on, those beyond a sequence only; in that order."""
+    queries, first = (_NEWEST_FIRST, _END) if newest_first else (_OLDEST_FIRST, 0)
+    start = first if beyond is None else beyond
+    return queries[side_of(caller)], {
+        "clinic_id": caller.clinic,
+        "id": conversation_id,
+        "person_id": caller.person,
+        "beyond": start,
+        "most": most,
+    }
 
-    async def _opened(
-        self, row: Row[tuple[object, ...]], id: UUID, conversation_id: UUID, sequence: int
-    ) -> Message:
-        message = Message(
-            id=id,
-            clinic_id=row.clinic_id,
-            conversation_id=conversation_id,
-            sequence=sequence,
-            sender_side=Side(row.sender_side),
-            body=None,
-            sent_at=row.sent_at,
-            deleted_at=row.deleted_at,
-            read_at=row.read_at,
-        )
-        if row.ciphertext is None:
-            return message
-        body = await self._texts.open(
-            self._connection, message, key_version=row.key_version, sealed=bytes(row.ciphertext)
-        )
-        return replace(message, body=body)
+
+def message_for(caller: Caller, conversation_id: UUID, sequence: int) -> Statement:
+    """One message of a thread, to a participant."""
+    return _ONE_OF[side_of(caller)], {
+        "clinic_id": caller.clinic,
+        "id": conversation_id,
+        "person_id": caller.person,
+        "sequence": sequence,
+    }
+
+
+async def to_message(row: AnyRow, texts: Texts) -> Message:
+    return await _opened(row, texts, row.id, row.conversation_id, row.sequence)
+
+
+async def to_preview(row: AnyRow, texts: Texts) -> Message:
+    """The message of an inbox row: the same columns, the thread's own id and sequence."""
+    return await _opened(row, texts, row.preview_id, row.id, row.last_sequence)
+
+
+async def _opened(
+    row: AnyRow, texts: Texts, id: UUID, conversation_id: UUID, sequence: int
+) -> Message:
+    message = Message(
+        id=id,
+        clinic_id=row.clinic_id,
+        conversation_id=conversation_id,
+        sequence=sequence,
+        sender_side=Side(row.sender_side),
+        body=None,
+        sent_at=row.sent_at,
+        deleted_at=row.deleted_at,
+        read_at=row.read_at,
+    )
+    if row.ciphertext is None:
+        return message
+    body = await texts.open(message, key_version=row.key_version, sealed=bytes(row.ciphertext))
+    return replace(message, body=body)
 
 
 def _key(conversation: Conversation) -> dict[str, object]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from types import SimpleNamespace
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.line import AnyRow
 from services.conversations.domain.explaining import SignIn
 from services.conversations.domain.people import People
 from services.directory_replica import store
@@ -26,7 +26,22 @@ left join replica_profiles as profile
 """
 
 
-def to_people(row: Row[tuple[object, ...]] | SimpleNamespace) -> People | None:
+def survivor_of(clinic_id: str, profile_id: str) -> str:
+    """SQL: a chain of merges ends at the profile that survives them all (I4)."""
+    return f"""(
+    with recursive chain (profile_id, merged_into, depth) as (
+        select profile_id, merged_into, 0 from replica_profiles
+        where clinic_id = {clinic_id} and profile_id = {profile_id}
+        union all
+        select next.profile_id, next.merged_into, chain.depth + 1
+        from chain join replica_profiles as next
+          on next.clinic_id = {clinic_id} and next.profile_id = chain.merged_into
+        where chain.depth < 100
+    )
+    select coalesce(merged_into, profile_id) from chain order by depth desc limit 1)"""
+
+
+def to_people(row: AnyRow) -> People | None:
     """None where the replica does not hold all three yet."""
     if row.messaging_allowed is None or row.active is None or row.override is None:
         return None
@@ -53,19 +68,7 @@ from replica_profiles as profile join replica_clinics as clinic using (clinic_id
 where clinic_id = :clinic_id and profile_id = :profile_id
 """)
 _IS_STAFF = text("select 1 from replica_staff where clinic_id = :clinic_id and staff_id = :id")
-# A chain of merges ends at the profile that survives them all (I4).
-_SURVIVOR = text("""
-with recursive chain (profile_id, merged_into, depth) as (
-    select profile_id, merged_into, 0 from replica_profiles
-    where clinic_id = :clinic_id and profile_id = :profile_id
-    union all
-    select next.profile_id, next.merged_into, chain.depth + 1
-    from chain join replica_profiles as next
-      on next.clinic_id = :clinic_id and next.profile_id = chain.merged_into
-    where chain.depth < 100
-)
-select coalesce(merged_into, profile_id) from chain order by depth desc limit 1
-""")
+_SURVIVOR = text(f"select {survivor_of(':clinic_id', ':profile_id')}")
 _SESSION_AT = text("""
 select opened_at from replica_sessions
 where clinic_id = :clinic_id and side = :side and person_id = :id

@@ -15,6 +15,7 @@ from services.chassis.database import Database
 from services.chassis.errors import OutOfRange, ResourceExhausted
 from services.chassis.identity import Caller
 from services.chassis.limits import WATCHES_PER_PROFILE
+from services.chassis.line import AnyRow
 from services.chassis.outbox import UNTOLD_SECONDS, Signal
 from services.conversations.domain.watching import CloseCause, Position
 from services.conversations.domain.writing import side_of
@@ -213,5 +214,5 @@ def _cause(row: Row[tuple[object, ...]]) -> CloseCause:
     return CloseCause.STAFF_INACTIVE if row.inactive else CloseCause.SESSION_ENDED
 
 
-def _to_event(row: Row[tuple[object, ...]] | SimpleNamespace) -> InboxEvent:
+def _to_event(row: AnyRow) -> InboxEvent:
     return InboxEvent(row.position, row.type, row.aggregate_id, row.payload)

@@ -4,8 +4,6 @@ import hashlib
 import hmac
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from services.chassis.keys import DataKey, DataKeys, derive, open_sealed, seal
 from services.conversations.domain.message import Message
 from services.messaging_rule import Side
@@ -29,11 +27,9 @@ class Texts:
     def seal(self, key: DataKey, message: Message, body: str) -> bytes:
         return seal(key.secret, body.encode(), _place(message, key.version))
 
-    async def open(
-        self, connection: AsyncConnection, message: Message, *, key_version: int, sealed: bytes
-    ) -> str:
+    async def open(self, message: Message, *, key_version: int, sealed: bytes) -> str:
         """The body of a message; raises InvalidTag where the ciphertext belongs elsewhere."""
-        secret = await self._keys.get(connection, message.clinic_id, key_version)
+        secret = await self._keys.get(message.clinic_id, key_version)
         return open_sealed(secret, sealed, _place(message, key_version)).decode()
 
 

@@ -26,6 +26,7 @@ from services.conversations.storage.exports import Exports
 from services.conversations.storage.messages import Messages
 from services.conversations.storage.people import PeopleStore
 from services.conversations.storage.texts import Texts
+from services.conversations.storage.views import Views
 from services.directory_replica.fence import share_fence
 from services.directory_replica.gate import Gate
 from services.directory_replica.replica import Replica
@@ -97,6 +98,7 @@ class Storage:
         self._replica = replica
         self._gate = Gate(database, replica)
         self._texts = texts
+        self.views = Views(self._gate, texts)
         self._batcher: Batcher[Member, Message | int] = Batcher(self._commit, key=_conversation_of)
 
     async def run(self, work: Callable[[Transaction, C], Awaitable[R]], command: C) -> R:
@@ -134,16 +136,15 @@ class Storage:
     def _transaction(
         self, connection: AsyncConnection, caller: Caller, now: datetime
     ) -> Transaction:
-        messages = Messages(connection, self._texts)
         return Transaction(
             connection=connection,
             caller=caller,
             now=now,
             arrived_at=now - timedelta(seconds=elapsed()),
-            conversations=Conversations(connection, caller.clinic, messages),
-            messages=messages,
+            conversations=Conversations(connection, caller.clinic, self._texts),
+            messages=Messages(connection, self._texts),
             people=PeopleStore(connection, caller.clinic),
-            exports=Exports(connection, caller.clinic, messages),
+            exports=Exports(connection, caller.clinic, self._texts),
         )
 
     async def _commit(

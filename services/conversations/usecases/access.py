@@ -1,7 +1,8 @@
-"""The only way from an id in a request to an object."""
+"""The only ways from an id in a request to an object."""
 
 from uuid import UUID
 
+from services.chassis.identity import Caller
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.errors import Unconfirmed
 from services.conversations.domain.people import People
@@ -16,10 +17,16 @@ async def access_conversation(
 
     Raises ConversationNotFound: absent, not yours and merged away look alike (R32, R49).
     """
-    found = await tx.conversations.get(conversation_id, lock=lock)
+    return let_through(await tx.conversations.get(conversation_id, lock=lock), tx.caller)
+
+
+def let_through(
+    found: tuple[Conversation, People | None] | None, caller: Caller
+) -> tuple[Conversation, People]:
+    """What was found, to a participant who may see it; raises as `access_conversation`."""
     conversation, people = found or (None, None)
     try:
-        return reachable(conversation, people, caller=tx.caller, side=side_of(tx.caller))
+        return reachable(conversation, people, caller=caller, side=side_of(caller))
     except Unconfirmed as hidden:
         raise hidden.refusal from None
 

@@ -1,6 +1,6 @@
 """One thread as a participant sees it (R32)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.chassis.identity import Caller
@@ -17,12 +17,4 @@ class GetConversation:
 
 async def get_conversation(tx: Transaction, command: GetConversation) -> Entry:
     await access_conversation(tx, command.conversation_id)
-    return await with_survivor(tx, await tx.conversations.entry(command.conversation_id))
-
-
-async def with_survivor(tx: Transaction, entry: Entry) -> Entry:
-    """For a merged-away profile, with the one that survives it."""
-    if entry.people.merge_id is None:
-        return entry
-    survivor_id = await tx.people.survivor_of(entry.conversation.profile_id)
-    return replace(entry, survivor_id=survivor_id)
+    return await tx.conversations.entry(command.conversation_id)

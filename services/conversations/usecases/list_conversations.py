@@ -8,10 +8,8 @@ from uuid import UUID
 from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
 from services.conversations.domain.inbox import Entry, Filter
-from services.conversations.domain.writing import side_of
 from services.conversations.storage.conversations import Cursor
-from services.conversations.storage.unit_of_work import Transaction
-from services.conversations.usecases.get_conversation import with_survivor
+from services.conversations.storage.views import Views
 from services.search_terms import ranges
 
 MOST_QUERY = 100
@@ -36,19 +34,18 @@ class Page:
     next: tuple[datetime, UUID] | None
 
 
-async def list_conversations(tx: Transaction, command: ListConversations) -> Page:
+async def list_conversations(command: ListConversations, *, views: Views) -> Page:
     """Raises InvalidArgument for a query too long: each word of it is a look-up a thread."""
     if len(command.query) > MOST_QUERY:
         raise InvalidArgument(f"query has at most {MOST_QUERY} characters", field="query")
-    entries = await tx.conversations.page(
-        side_of(command.caller),
-        command.caller.person,
+    entries = await views.inbox(
+        command.caller,
         filter=command.filter,
         terms=ranges(command.query),
         after=None if command.after is None else Cursor(*command.after),
         most=command.page_size + 1,
     )
-    shown = [await with_survivor(tx, entry) for entry in entries[: command.page_size]]
+    shown = entries[: command.page_size]
     more = len(entries) > command.page_size
     last = shown[-1].conversation if more else None
     return Page(shown, None if last is None else (last.last_activity_at, last.id))

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from services.chassis.identity import Caller
 from services.conversations.domain.message import Message
-from services.conversations.storage.unit_of_work import Transaction
-from services.conversations.usecases.access import access_conversation
+from services.conversations.storage.views import Views
+from services.conversations.usecases.access import let_through
 
 # A response may have 1 MiB; links repeat parts of a body.
 PAGE_BYTES = 300_000
@@ -33,14 +33,16 @@ class Page:
     next: int | None
 
 
-async def list_messages(tx: Transaction, command: ListMessages) -> Page:
-    conversation, _ = await access_conversation(tx, command.conversation_id)
-    found = await tx.messages.page(
-        conversation,
+async def list_messages(command: ListMessages, *, views: Views) -> Page:
+    """Raises ConversationNotFound for a thread that is not the caller's to see."""
+    thread, found = await views.messages(
+        command.caller,
+        command.conversation_id,
         newest_first=command.newest_first,
         beyond=command.beyond,
         most=command.page_size + 1,
     )
+    let_through(thread, command.caller)
     shown = _fitting(found[: command.page_size])
     more = len(found) > len(shown)
     return Page(shown, shown[-1].sequence if more else None)

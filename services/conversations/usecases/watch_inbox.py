@@ -21,8 +21,8 @@ from services.conversations.domain.watching import (
 from services.conversations.domain.writing import side_of
 from services.conversations.storage.events import ConversationNews, read_news
 from services.conversations.storage.tail import InboxEvent, Tail, Watch
-from services.conversations.storage.unit_of_work import Storage, Transaction
-from services.conversations.usecases.access import access_conversation
+from services.conversations.storage.views import Views
+from services.conversations.usecases.access import let_through
 
 HEARTBEAT_SECONDS = 25.0
 
@@ -35,20 +35,14 @@ class WatchInbox:
     since: Position | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Tell:
-    caller: Caller
-    event: InboxEvent
-
-
 async def watch_inbox(
-    command: WatchInbox, *, storage: Storage, tail: Tail, clock: Clock
+    command: WatchInbox, *, views: Views, tail: Tail, clock: Clock
 ) -> AsyncGenerator[Update, None]:
     """Tell what happens in the caller's threads, in order, from a position on.
 
     Begins with the position; ends with `Closing`. A position that is gone gives `Resync`.
     """
-    await storage.run(_check_alive, command)
+    await views.nothing(command.caller)
     watch, caller = await tail.open(command.caller), command.caller
     # How far the client has been told all: what a closing must not pass over.
     reached = begin = tail.at
@@ -62,7 +56,7 @@ async def watch_inbox(
         except OutOfRange:
             yield Update(reached, Resync())
         for event in missed:
-            for update in await _updates(storage, caller, event, begin.incarnation):
+            for update in await _updates(views, caller, event, begin.incarnation):
                 yield update
             reached = Position(begin.incarnation, event.number)
         # The token may come from a copy that is ahead of this one.
@@ -70,7 +64,7 @@ async def watch_inbox(
         async for item in _waiting(watch, clock):
             if isinstance(item, InboxEvent):
                 if item.number > reached.number:
-                    for update in await _updates(storage, caller, item, begin.incarnation):
+                    for update in await _updates(views, caller, item, begin.incarnation):
                         yield update
                     reached = Position(begin.incarnation, item.number)
                 continue
@@ -112,12 +106,12 @@ async def _woken(watch: Watch, seconds: float) -> bool:
 
 
 async def _updates(
-    storage: Storage, caller: Caller, event: InboxEvent, incarnation: str
+    views: Views, caller: Caller, event: InboxEvent, incarnation: str
 ) -> list[Update]:
     """An event as its updates. Only the last moves the position on: a repeat of numbers is
     harmless, a repeat of an event is not."""
     try:
-        news = await storage.run(_news, _Tell(caller, event))
+        news = await _news(views, caller, event)
     except NotFound:
         return []  # no longer theirs to see; the watch is about to be closed
     before = Position(incarnation, event.number - 1)
@@ -125,25 +119,17 @@ async def _updates(
     return [Update(here if item is news[-1] else before, item) for item in news]
 
 
-async def _check_alive(tx: Transaction, command: WatchInbox) -> None:
-    """The transaction itself checks the session; nothing else is asked here."""
-
-
-async def _news(tx: Transaction, tell: _Tell) -> list[News]:
-    found = read_news(tell.event.type, tell.event.payload)
+async def _news(views: Views, caller: Caller, event: InboxEvent) -> list[News]:
+    found = read_news(event.type, event.payload)
     if found is None:
         return []
-    conversation, _ = await access_conversation(tx, tell.event.conversation_id)
+    sequence = found.sequence if isinstance(found, ConversationNews) else 0
+    thread, message, badge = await views.message(caller, event.conversation_id, sequence)
+    conversation, _ = let_through(thread, caller)
     if not isinstance(found, ConversationNews):
         return [found]
-    side = side_of(tx.caller)
-    unread = UnreadChanged(
-        conversation.id,
-        conversation.unread(side),
-        await tx.conversations.unread(side, tx.caller.person),
-    )
+    unread = UnreadChanged(conversation.id, conversation.unread(side_of(caller)), badge)
     if found.receipt is not None:
         return [unread, found.receipt]
-    message = await tx.messages.get(conversation, found.sequence)
     assert message is not None
     return [unread, MessageChanged(message, deleted=found.deleted)]

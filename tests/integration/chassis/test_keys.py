@@ -48,7 +48,7 @@ async def keys(provider, app, worker):
 @pytest.fixture
 def get(app):
     async def get(keys, clinic, version):
-        return await app.transact(lambda c, _: keys.get(c, clinic, version), clinics=[clinic])
+        return await keys.get(clinic, version)
 
     return get
 

@@ -190,7 +190,7 @@ def watch(world, person, *, since=None):
         session_id=person.session_id,
     )
     command = WatchInbox(caller=caller, since=since)
-    return watch_inbox(command, storage=world.storage, tail=world.tail, clock=system_clock)
+    return watch_inbox(command, views=world.storage.views, tail=world.tail, clock=system_clock)
 
 
 async def next_body(updates):
