@@ -4,6 +4,7 @@ Words are told apart from everything else by being made for the test, of ASCII l
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.request import urlopen
@@ -25,20 +26,30 @@ _TABLES_WITH_NAMES: Mapping[str, frozenset[str]] = {
     "export": frozenset({"exports", "export_conversations"}),
 }
 _TABLES = "select tablename from pg_tables where schemaname = 'public' order by tablename"
+# The clinic's own name stands in its mails, and nowhere else but where it is kept.
+_TABLES_WITH_CLINICS: Mapping[str, frozenset[str]] = {
+    service: frozenset({"clinics"} if service == "directory" else ()) for service in SERVICES
+}
+_NO_TABLES: Mapping[str, frozenset[str]] = {service: frozenset() for service in SERVICES}
 # The whole row as text; what is binary stands in it as hexadecimal digits.
 _HOLDS = sql.SQL("""
-select word from unnest(%s::text[]) as word where exists (
-    select 1 from {table} as t
-    where position(word in lower(t::text)) > 0
-       or position(encode(word::bytea, 'hex') in t::text) > 0)
+select form from unnest(%s::text[]) as form where exists (
+    select 1 from {table} as t where position(form in lower(t::text)) > 0)
 """)
 
 
-async def places_of_text(stack: Stack, words: Sequence[str]) -> list[str]:
-    """Where these words of message texts are in the clear; they may be nowhere."""
+async def places_of_text(
+    stack: Stack, words: Sequence[str], *, besides: Path | None = None
+) -> list[str]:
+    """Where these words of message texts are in the clear; they may be nowhere.
+
+    `besides` is where the files of exports are, if such words were exported.
+    """
     roots = (stack.plan.state.directory, stack.plan.cluster.home)
-    in_files = await asyncio.to_thread(lambda: list(_files_with(roots, words)))
-    return in_files + await _metrics_with(stack, words) + await _mails_with(stack, words)
+    in_files = await asyncio.to_thread(lambda: list(_files_with(roots, words, besides=besides)))
+    in_tables = rows_with(stack, forms_of(words))
+    elsewhere = await _metrics_with(stack, words) + await _mails_with(stack, words)
+    return in_files + in_tables + elsewhere
 
 
 async def places_of_names(stack: Stack, words: Sequence[str]) -> list[str]:
@@ -46,29 +57,81 @@ async def places_of_names(stack: Stack, words: Sequence[str]) -> list[str]:
     state = stack.plan.state
     roots = (state.logs, state.nats, state.mailbox, state.pushes)
     in_files = await asyncio.to_thread(lambda: list(_files_with(roots, words)))
-    in_tables = [place for service in SERVICES for place in _tables_with(stack, service, words)]
+    in_tables = rows_with(stack, forms_of(words), besides=_TABLES_WITH_NAMES)
     elsewhere = await _metrics_with(stack, words) + await _mails_with(stack, words)
     return in_files + in_tables + elsewhere
 
 
-def _files_with(roots: Iterable[Path], words: Sequence[str]) -> Iterator[str]:
-    wanted = [word.lower().encode() for word in words]
+async def places_of_addresses(stack: Stack, words: Sequence[str]) -> list[str]:
+    """Where these words of addresses are, besides the mails to them and where names are too."""
+    return await _outside_mails(stack, words, besides=_TABLES_WITH_NAMES)
+
+
+async def places_of_clinic_names(stack: Stack, words: Sequence[str]) -> list[str]:
+    """Where these words of clinics' names are, besides the mails in their names."""
+    return await _outside_mails(stack, words, besides=_TABLES_WITH_CLINICS)
+
+
+async def _outside_mails(
+    stack: Stack, words: Sequence[str], *, besides: Mapping[str, frozenset[str]]
+) -> list[str]:
+    state = stack.plan.state
+    roots = (state.logs, state.nats, state.pushes)
+    in_files = await asyncio.to_thread(lambda: list(_files_with(roots, words)))
+    in_tables = rows_with(stack, forms_of(words), besides=besides)
+    return in_files + in_tables + await _metrics_with(stack, words)
+
+
+def rows_with(
+    stack: Stack, forms: Sequence[str], *, besides: Mapping[str, frozenset[str]] = _NO_TABLES
+) -> list[str]:
+    """Where these stand in a column of any table of any service, whatever the column's type."""
+    return [
+        place
+        for service in SERVICES
+        for place in _tables_with(stack, service, forms, besides[service])
+    ]
+
+
+def forms_of(words: Sequence[str]) -> list[str]:
+    """A word as it is, in hexadecimal digits, and in base64 wherever in a text it stands."""
+    lowered = [word.lower() for word in words]
+    return [
+        *lowered,
+        *(word.encode().hex() for word in {*words, *lowered}),
+        *(form for word in words for form in _in_base64(word)),
+    ]
+
+
+def _in_base64(word: str) -> Iterator[str]:
+    for before in range(3):
+        encoded = b64encode(bytes(before) + word.encode()).decode().rstrip("=")
+        # The first and the last digits depend on what stands beside the word.
+        yield encoded[(0, 2, 3)[before] : -1].lower()
+
+
+def _files_with(
+    roots: Iterable[Path], words: Sequence[str], *, besides: Path | None = None
+) -> Iterator[str]:
+    wanted = [form.encode() for form in forms_of(words)]
     for root in roots:
         for file in sorted(root.rglob("*")):
-            if not file.is_file():
+            if not file.is_file() or besides in file.parents:
                 continue
             content = file.read_bytes().lower()
             yield from (f"{file}: {word.decode()}" for word in wanted if word in content)
 
 
-def _tables_with(stack: Stack, service: str, words: Sequence[str]) -> Iterator[str]:
-    lowered = [word.lower() for word in words]
+def _tables_with(
+    stack: Stack, service: str, forms: Sequence[str], besides: frozenset[str]
+) -> Iterator[str]:
     with psycopg.connect(stack.superuser_url(service)) as connection:
         tables = {name for (name,) in connection.execute(_TABLES)}
-        for table in sorted(tables - _TABLES_WITH_NAMES[service]):
+        assert besides <= tables
+        for table in sorted(tables - besides):
             query = _HOLDS.format(table=sql.Identifier(table))
-            for (word,) in connection.execute(query, [lowered]):
-                yield f"{service}.{table}: {word}"
+            for (form,) in connection.execute(query, [list(forms)]):
+                yield f"{service}.{table}: {form}"
 
 
 async def _metrics_with(stack: Stack, words: Sequence[str]) -> list[str]:
