@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from services.chassis import lifecycle
 from services.chassis.lifecycle import Service
-from services.chassis.schema import migrate
+from services.chassis.schema import DatabaseOutOfReach, migrate
 
 
 def run_command(name: str, prefix: str, compose: Callable[[], Awaitable[Service]]) -> int:
@@ -21,5 +21,10 @@ def run_command(name: str, prefix: str, compose: Callable[[], Awaitable[Service]
     if not url:
         print(f"{variable} is missing: where the owner role finds the database", file=sys.stderr)
         return lifecycle.EXIT_SETTINGS
-    migrate(name, url)
+    try:
+        migrate(name, url)
+    except DatabaseOutOfReach as error:
+        advice = f"start it, or correct {variable}, and migrate again"
+        print(f"Not migrated: the database is out of reach ({error}); {advice}.", file=sys.stderr)
+        return 1
     return 0

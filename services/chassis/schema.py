@@ -14,9 +14,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
+from services.chassis.database import sqlstate
 from services.chassis.ids import uuid7
 
+# How a SQLSTATE begins where the connection failed, or the server is stopping or starting.
+_OUT_OF_REACH = ("08", "57P")
+_CONNECT_SECONDS = 10
 _MIGRATION_LOCK = 7_421_001
 
 # A scalar sub-select, so that it is computed once a statement and not once a row; the second cast
@@ -27,9 +32,22 @@ _VISIBLE = (
 )
 
 
+class DatabaseOutOfReach(Exception):
+    """The message is what the driver says of it, on one line."""
+
+
 def migrate(service: str, url: str) -> None:
-    """Bring the database of a service to the newest schema; safe to run twice, or at once."""
-    command.upgrade(_config(service, url), "head")
+    """Bring the database of a service to the newest schema; safe to run twice, or at once.
+
+    Raises DatabaseOutOfReach, also where it goes away meanwhile; then nothing has changed.
+    """
+    try:
+        command.upgrade(_config(service, url), "head")
+    except OperationalError as error:
+        state = sqlstate(error)
+        if state is None or state.startswith(_OUT_OF_REACH):
+            raise DatabaseOutOfReach(str(error.orig).partition("\n")[0]) from error
+        raise
 
 
 def undo_migrations(service: str, url: str) -> None:
@@ -59,7 +77,12 @@ def run_migrations() -> None:
     """The body of every `env.py`: one at a time, bounded, loud where a policy hides rows."""
     url = make_url(context.config.attributes["url"]).set(drivername="postgresql+psycopg")
     # The lock is the session's: without a pool it ends here, also where a migration fails.
-    engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        poolclass=NullPool,
+        connect_args={"connect_timeout": _CONNECT_SECONDS},
+    )
     with engine.connect() as connection:
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
         connection.execute(text("set lock_timeout = '5s'"))

@@ -1,6 +1,7 @@
 """A gRPC server, built the same way for every service and both of its ports."""
 
 import inspect
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,9 +30,12 @@ from services.chassis.limits import (
     REQUEST_BYTES,
     RESPONSE_BYTES,
 )
+from services.chassis.logs import get_logger
 from services.chassis.settings import RefusedToStart, Tls
 
 S = TypeVar("S")
+
+log = get_logger()
 
 HEALTH = "grpc.health.v1.Health"
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
@@ -209,11 +213,49 @@ def _open_port(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:
     try:
-        authority = tls.authority.read_bytes() if tls.authority is not None else None
-        return grpc.ssl_server_credentials(
-            [(tls.key.read_bytes(), tls.certificate.read_bytes())],
-            root_certificates=authority,
-            require_client_auth=authority is not None,
-        )
+        certificates = _Certificates(tls)
     except OSError as error:
         raise RefusedToStart(f"{error.filename} cannot be read: {error.strerror}") from error
+    return grpc.dynamic_ssl_server_credentials(
+        certificates.configuration(),
+        certificates.renewed,  # type: ignore[arg-type]  # the stubs forget that None is no change
+        require_client_authentication=tls.authority is not None,
+    )
+
+
+class _Certificates:
+    """Files that are looked at for every new connection, so that a renewal needs no restart."""
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._taken = self._looked_at = self._read()
+
+    def configuration(self) -> grpc.ServerCertificateConfiguration:
+        key, certificate, authority = self._taken
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], authority)
+
+    def renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """None where nothing has changed, or what is there is no pair, as while it is written."""
+        try:
+            found = self._read()
+            if found == self._looked_at:
+                return None
+            self._looked_at = found
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._tls.certificate, self._tls.key)
+            if self._read() != found:  # written meanwhile: the next connection looks again
+                return None
+        except OSError as error:  # also what ssl raises of a pair that is none
+            log.warning("certificate_not_taken", exc_info=error)
+            return None
+        self._taken = found
+        log.info("certificate_renewed")
+        return self.configuration()
+
+    def _read(self) -> tuple[bytes, bytes, bytes | None]:
+        authority = self._tls.authority
+        return (
+            self._tls.key.read_bytes(),
+            self._tls.certificate.read_bytes(),
+            authority.read_bytes() if authority is not None else None,
+        )

@@ -1,6 +1,8 @@
 """Every service's schema can be made, undone and made again."""
 
 import asyncio
+import os
+import subprocess
 import sys
 
 import psycopg
@@ -86,6 +88,26 @@ def test_a_migration_that_fails_lets_the_next_one_try(postgres):
 
     # Made for the second time: the first try left nothing behind.
     assert _incarnation(database).version == 7
+
+
+@pytest.mark.parametrize("service", services_with_migrations())
+def test_a_database_that_is_down_is_one_sentence_that_says_what_to_do(service):
+    nobody = "postgresql://owner:a-password@127.0.0.1:1/clinic"
+    variable = f"{service.upper()}_OWNER_DATABASE_URL"
+
+    ended = subprocess.run(
+        (sys.executable, "-m", f"services.{service}", "migrate"),
+        env=os.environ | {variable: nobody},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Not migrated: the database is out of reach (")
+    assert ended.stderr.endswith(f"; start it, or correct {variable}, and migrate again.\n")
+    assert ended.stderr.count("\n") == 1
+    assert "a-password" not in ended.stderr
 
 
 def test_each_database_has_an_incarnation_of_its_own(postgres, service_databases):

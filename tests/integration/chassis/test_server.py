@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any
@@ -325,3 +326,23 @@ async def test_with_an_authority_both_sides_prove_who_they_are(keys, tmp_path):
     assert answer.text == "x"
     assert refused.code() is grpc.StatusCode.UNAVAILABLE
     assert plain.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_renewed_certificate_is_taken_without_a_restart(keys, tmp_path):
+    served, _ = certificates(tmp_path, "served")
+    renewed, _ = certificates(tmp_path, "renewed")
+    first = served.certificate.read_bytes()
+
+    async with serving(keys, [echo_registration(EchoServicer())], tls=served) as world:
+
+        async def shown():
+            address = ("127.0.0.1", world.built.port)
+            return (await asyncio.to_thread(ssl.get_server_certificate, address)).encode()
+
+        assert await shown() == first
+        served.certificate.write_bytes(renewed.certificate.read_bytes())
+        assert await shown() == first  # half of a renewal is none
+        served.key.write_bytes(renewed.key.read_bytes())
+        assert await shown() == renewed.certificate.read_bytes()
+        served.key.unlink()
+        assert await shown() == renewed.certificate.read_bytes()
