@@ -14,8 +14,17 @@ from services.chassis.outbox import Event
 # beyond Python's.
 UNREADABLE = (DecodeError, ValueError, OverflowError)
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = {"state": pb.EVENT_KIND_STATE, "fact": pb.EVENT_KIND_FACT}
 _NAMES = {number: name for name, number in _KINDS.items()}
+
+
+def from_time(moment: datetime | None) -> Timestamp | None:
+    """As protobuf itself would, at a third of the cost; a page has hundreds of times."""
+    if moment is None:
+        return None
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def to_time(stamp: Timestamp) -> datetime:

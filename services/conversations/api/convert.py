@@ -1,5 +1,6 @@
 """Protobuf to commands, results to protobuf."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -10,10 +11,10 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.identity import Caller
 from services.chassis.ids import parse_id
 from services.chassis.paging import Cursor, page_size
-from services.chassis.wire import to_moment
+from services.chassis.wire import from_time, to_moment
 from services.conversations.domain.export import ExportedThread
 from services.conversations.domain.inbox import Entry, Filter
-from services.conversations.domain.links import links_in
+from services.conversations.domain.links import LinkSpan, links_in
 from services.conversations.domain.message import Message
 from services.conversations.domain.people import Cause, Reason, reasons_in_force, why_not_send
 from services.conversations.domain.writing import side_of
@@ -150,20 +151,25 @@ def messages_query(request: pb.ListMessagesRequest) -> str:
 
 
 def from_message(message: Message) -> message_pb2.Message:
+    body = message.body or ""
+    return _with_text(message, body, links_in(body))
+
+
+def _with_text(message: Message, body: str, links: Sequence[LinkSpan]) -> message_pb2.Message:
     return message_pb2.Message(
         message_id=str(message.id),
         conversation_id=str(message.conversation_id),
         sequence=message.sequence,
         sender_side=SIDES[message.sender_side],
-        body=message.body or "",
+        body=body,
         links=[
             message_pb2.LinkSpan(offset=span.offset, length=span.length, url=span.url)
-            for span in links_in(message.body or "")
+            for span in links
         ],
-        send_time=message.sent_at,
-        delete_time=message.deleted_at,
-        deletable_until_time=message.deletable_until,
-        read_time=message.read_at,
+        send_time=from_time(message.sent_at),
+        delete_time=from_time(message.deleted_at),
+        deletable_until_time=from_time(message.deletable_until),
+        read_time=from_time(message.read_at),
     )
 
 
@@ -178,23 +184,20 @@ def from_entry(entry: Entry, caller: Caller) -> conversation_pb2.Conversation:
         profile_display_name=entry.profile_name,
         last_sequence=conversation.last_sequence,
         unread_count=conversation.unread(side),
-        last_activity_time=conversation.last_activity_at,
+        last_activity_time=from_time(conversation.last_activity_at),
         last_message=None if entry.last_message is None else _preview(entry.last_message),
         archive_reasons=[_from_reason(r, entry) for r in reasons_in_force(entry.people)],
         can_write=why is None,
         cannot_write_reason=(
             conversation_pb2.CANNOT_WRITE_REASON_UNSPECIFIED if why is None else _CANNOT_WRITE[why]
         ),
-        create_time=conversation.created_at,
+        create_time=from_time(conversation.created_at),
     )
 
 
 def _preview(message: Message) -> message_pb2.Message:
     """Cut short and without links: a page of whole bodies would be too large."""
-    preview = from_message(message)
-    preview.body = preview.body[:PREVIEW_CHARACTERS]
-    del preview.links[:]
-    return preview
+    return _with_text(message, (message.body or "")[:PREVIEW_CHARACTERS], ())
 
 
 def _from_reason(reason: Reason, entry: Entry) -> conversation_pb2.ArchiveReason:

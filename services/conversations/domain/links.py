@@ -19,7 +19,9 @@ class LinkSpan:
 
 def links_in(body: str) -> list[LinkSpan]:
     """The http and https links of a body, in order."""
-    spans = []
+    spans: list[LinkSpan] = []
+    if "://" not in body:
+        return spans
     for found in _LINK.finditer(body):
         url = _trimmed(found.group())
         if len(url) > len("https://"):
