@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.database import Database, note_events
 from services.chassis.errors import OutOfRange
 from services.chassis.ids import uuid7
+from services.chassis.json_rows import to_json
 from services.chassis.line import AnyRow
 from services.chassis.telemetry import current_traceparent
 
@@ -91,22 +92,21 @@ class Signal:
         return True
 
 
-_COLUMNS_WRITTEN = """event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
-    aggregate_version, staff_id, profile_id, payload, trace"""
-_ADD = text(f"""
-insert into outbox ({_COLUMNS_WRITTEN})
-values (:event_id, :clinic_id, :kind, :type, :aggregate_type, :aggregate_id,
-        :aggregate_version, :staff_id, :profile_id, :payload, :trace)
-""")
-# Rows are numbered in the order in which they are given.
-_ADD_MANY = text(f"""
-insert into outbox ({_COLUMNS_WRITTEN})
-select * from unnest(
-    cast(:event_id as uuid[]), cast(:clinic_id as uuid[]), cast(:kind as text[]),
-    cast(:type as text[]), cast(:aggregate_type as text[]), cast(:aggregate_id as uuid[]),
-    cast(:aggregate_version as bigint[]), cast(:staff_id as uuid[]), cast(:profile_id as uuid[]),
-    cast(:payload as bytea[]), cast(:trace as text[]))
-""")
+def insert_from(rows: str) -> str:
+    """SQL: insert the events of a JSON array of `row_of`; they are numbered in its order."""
+    return f"""
+    insert into outbox (event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
+                        aggregate_version, staff_id, profile_id, payload, trace)
+    select event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
+           aggregate_version, staff_id, profile_id, payload, trace
+    from jsonb_to_recordset({rows}) as event (
+        event_id uuid, clinic_id uuid, kind text, type text, aggregate_type text,
+        aggregate_id uuid, aggregate_version bigint, staff_id uuid, profile_id uuid,
+        payload bytea, trace text)
+    """
+
+
+_ADD = text(insert_from("cast(:events as jsonb)"))
 
 
 async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
@@ -115,11 +115,7 @@ async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
     rows = [row_of(event, trace) for event in events]
     if rows:
         note_events(connection)
-    if len(rows) == 1:
-        await connection.execute(_ADD, rows[0])
-    elif rows:
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        await connection.execute(_ADD_MANY, columns)
+        await connection.execute(_ADD, {"events": to_json(rows)})
 
 
 def row_of(event: NewEvent, trace: str) -> dict[str, object]:

@@ -6,17 +6,19 @@ moved meanwhile, or a pass that broke off, is taken up again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis import outbox
-from services.chassis.database import Database
-from services.conversations.domain.conversation import Conversation
-from services.conversations.domain.people import Cause, People, Reason, reasons_in_force
+from services.chassis.database import Database, note_events, scope
+from services.chassis.json_rows import JsonRows, to_json
+from services.chassis.line import Talk
+from services.chassis.telemetry import current_traceparent
+from services.conversations.domain.people import Cause, Reason, reasons_in_force
 from services.conversations.storage.conversations import COLUMNS, to_conversation
 from services.conversations.storage.events import archival_changed
 from services.conversations.storage.people import PEOPLE_COLUMNS, PEOPLE_JOINS, to_people
@@ -49,20 +51,28 @@ _LOCK = {
     for side in Side
 }
 _LOAD = text(f"""
-select {COLUMNS}, c.reasons, {PEOPLE_COLUMNS} from conversations as c {PEOPLE_JOINS}
+select {COLUMNS}, c.reasons, {PEOPLE_COLUMNS}, clock_timestamp() as now
+from conversations as c {PEOPLE_JOINS}
 where c.clinic_id = :clinic_id and c.id = any(:ids)
 """)
-_SET_REASONS = text("""
-update conversations set reasons = :reasons where clinic_id = :clinic_id and id = :id
-""")
-_BEGIN = text("""
-insert into archivals (clinic_id, conversation_id, cause, cause_id, archived_at)
-values (:clinic_id, :id, :cause, :cause_id, :now) on conflict do nothing
-""")
-_END = text("""
-update archivals set unarchived_at = :now
-where clinic_id = :clinic_id and conversation_id = :id and cause = :cause
-  and cause_id = :cause_id and unarchived_at is null
+_STORE = text(f"""
+with begun as (
+    insert into archivals (clinic_id, conversation_id, cause, cause_id, archived_at)
+    select * from jsonb_to_recordset(cast(:changes as jsonb) -> 'begun') as begun (
+        clinic_id uuid, conversation_id uuid, cause text, cause_id uuid, at timestamptz)
+    on conflict do nothing
+), ended as (
+    update archivals as held set unarchived_at = ended.at
+    from jsonb_to_recordset(cast(:changes as jsonb) -> 'ended') as ended (
+        clinic_id uuid, conversation_id uuid, cause text, cause_id uuid, at timestamptz)
+    where held.clinic_id = ended.clinic_id and held.conversation_id = ended.conversation_id
+      and held.cause = ended.cause and held.cause_id = ended.cause_id
+      and held.unarchived_at is null
+), told as ({outbox.insert_from("cast(:changes as jsonb) -> 'events'")})
+update conversations as c set reasons = new.reasons
+from jsonb_to_recordset(cast(:changes as jsonb) -> 'threads') as new (
+    clinic_id uuid, id uuid, reasons text[])
+where c.clinic_id = new.clinic_id and c.id = new.id
 """)
 
 
@@ -103,25 +113,29 @@ class Archival:
         Raises Incomplete.
         """
 
-        async def work(connection: AsyncConnection, now: datetime) -> UUID | None:
-            locked = await connection.execute(
-                _LOCK[person.side],
-                {
-                    "clinic_id": person.clinic_id,
-                    "person_id": person.id,
-                    "after": after or UUID(int=0),
-                },
+        async def work(talk: Talk) -> UUID | None:
+            _, locked = await talk.ask(
+                scope([person.clinic_id]),
+                (
+                    _LOCK[person.side],
+                    {
+                        "clinic_id": person.clinic_id,
+                        "person_id": person.id,
+                        "after": after or UUID(int=0),
+                    },
+                ),
             )
-            ids = list(locked.scalars())
-            rows = await connection.execute(_LOAD, {"clinic_id": person.clinic_id, "ids": ids})
-            for row in rows.all():
-                people = to_people(row)
-                if people is None:
-                    raise Incomplete
-                await _apply(connection, to_conversation(row), row.reasons, people, now)
+            ids = [row.id for row in locked]
+            [rows] = await talk.ask((_LOAD, {"clinic_id": person.clinic_id, "ids": ids}))
+            changes = _Changes()
+            for row in rows:
+                changes.draw(row)
+            if changes.threads:
+                note_events(talk)
+                await talk.ask((_STORE, {"changes": to_json(asdict(changes))}), commit=True)
             return ids[-1] if len(ids) == _THREADS else None
 
-        return await self._app.transact(work, clinics=[person.clinic_id])
+        return await self._app.talk(work, waits=True)
 
     async def done(self, person: Underived) -> None:
         """The pass that began at this version has seen every thread."""
@@ -133,30 +147,40 @@ class Archival:
         await self._worker.connect(lambda c: c.execute(_DONE[person.side], parameters))
 
 
-async def _apply(
-    connection: AsyncConnection,
-    conversation: Conversation,
-    held: Sequence[str],
-    people: People,
-    now: datetime,
-) -> None:
-    """Make column, history and facts of one locked thread say what the states say."""
-    before = {_to_reason(text) for text in held}
-    in_force = reasons_in_force(people)
-    if before == in_force:
-        return
-    key = {"clinic_id": conversation.clinic_id, "id": conversation.id}
-    reasons = sorted(map(_from_reason, in_force))
-    await connection.execute(_SET_REASONS, key | {"reasons": reasons})
-    for begun, statement, changed in (
-        (True, _BEGIN, in_force - before),
-        (False, _END, before - in_force),
-    ):
-        for reason in changed:
-            cause = {"cause": reason.cause, "cause_id": reason.id, "now": now}
-            await connection.execute(statement, key | cause)
-            event = archival_changed(conversation, reason, begun=begun, at=now)
-            await outbox.add(connection, [event])
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """The rows that make column, history and facts of locked threads say what the states say."""
+
+    threads: JsonRows = field(default_factory=list)
+    begun: JsonRows = field(default_factory=list)
+    ended: JsonRows = field(default_factory=list)
+    events: JsonRows = field(default_factory=list)
+
+    def draw(self, row: SimpleNamespace) -> None:
+        """Draw what follows for one thread; raises Incomplete."""
+        people = to_people(row)
+        if people is None:
+            raise Incomplete
+        before, in_force = set(map(_to_reason, row.reasons)), reasons_in_force(people)
+        if before == in_force:
+            return
+        reasons = sorted(map(_from_reason, in_force))
+        self.threads.append({"clinic_id": row.clinic_id, "id": row.id, "reasons": reasons})
+        for reason in in_force - before:
+            self.begun.append(self._change(row, reason, begun=True))
+        for reason in before - in_force:
+            self.ended.append(self._change(row, reason, begun=False))
+
+    def _change(self, row: SimpleNamespace, reason: Reason, *, begun: bool) -> dict[str, object]:
+        event = archival_changed(to_conversation(row), reason, begun=begun, at=row.now)
+        self.events.append(outbox.row_of(event, current_traceparent()))
+        return {
+            "clinic_id": row.clinic_id,
+            "conversation_id": row.id,
+            "cause": reason.cause,
+            "cause_id": reason.id,
+            "at": row.now,
+        }
 
 
 def _from_reason(reason: Reason) -> str:

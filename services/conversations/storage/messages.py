@@ -39,9 +39,10 @@ where m.clinic_id = :clinic_id and m.conversation_id = :id and m.sequence = :seq
 """
 _GET = text(_ONE)
 _OF_PARTICIPANT = """
-from conversations as c
-join messages as m on m.clinic_id = c.clinic_id and m.conversation_id = c.id
-where c.clinic_id = :clinic_id and c.id = :id and c.{side}_id = :person_id
+from messages as m
+where m.clinic_id = :clinic_id and m.conversation_id = :id and exists (
+    select from conversations as c
+    where c.clinic_id = :clinic_id and c.id = :id and c.{side}_id = :person_id)
 """
 _ONE_OF = {
     side: text(f"select {_COLUMNS} {_OF_PARTICIPANT.format(side=side)} and m.sequence = :sequence")

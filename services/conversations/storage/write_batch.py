@@ -4,7 +4,6 @@ What is sent together runs one after the other, each with a snapshot of its own:
 committed while the locks were awaited.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from sqlalchemy import text
 
 from services.chassis import outbox
 from services.chassis.database import note_events, scope
+from services.chassis.json_rows import JsonRows, to_json
 from services.chassis.keys import DataKey
 from services.chassis.line import Talk
 from services.conversations.domain.writing import (
@@ -74,7 +74,7 @@ left join messages as earlier on earlier.clinic_id = c.clinic_id
 {PEOPLE_JOINS}
 order by member.place
 """)
-_STORE = text("""
+_STORE = text(f"""
 with posted as (
     insert into messages (clinic_id, conversation_id, sequence, id, sender_side, request_id,
                           ciphertext, key_version, fingerprint, sent_at)
@@ -87,16 +87,7 @@ with posted as (
     select * from jsonb_to_recordset(cast(:batch as jsonb) -> 'marks') as mark (
         clinic_id uuid, conversation_id uuid, side text, up_to_sequence bigint,
         read_at timestamptz)
-), told as (
-    insert into outbox (event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
-                        aggregate_version, staff_id, profile_id, payload, trace)
-    select event_id, clinic_id, kind, type, aggregate_type, aggregate_id, aggregate_version,
-           staff_id, profile_id, payload, trace
-    from jsonb_to_recordset(cast(:batch as jsonb) -> 'events') as event (
-        event_id uuid, clinic_id uuid, kind text, type text, aggregate_type text,
-        aggregate_id uuid, aggregate_version bigint, staff_id uuid, profile_id uuid,
-        payload bytea, trace text)
-)
+), told as ({outbox.insert_from("cast(:batch as jsonb) -> 'events'")})
 update conversations as c
 set last_sequence = new.last_sequence, last_activity_at = new.last_activity_at,
     staff_unread = new.staff_unread, profile_unread = new.profile_unread,
@@ -109,9 +100,6 @@ from jsonb_to_recordset(cast(:batch as jsonb) -> 'threads') as new (
 where c.clinic_id = new.clinic_id and c.id = new.id
 """)
 
-# As JSON a batch is one parameter; as arrays it would be dozens, each dumped value by value.
-Rows = list[dict[str, object]]
-
 
 async def load(
     talk: Talk, batch: Sequence[Member], *, wait: bool
@@ -122,7 +110,7 @@ async def load(
     holds come back unlocked.
     """
     clinics = {member.caller.clinic for member in batch}
-    members = {"members": _json([_member_row(*numbered) for numbered in enumerate(batch)])}
+    members = {"members": to_json([_member_row(*numbered) for numbered in enumerate(batch)])}
     _, locks, _, rows = await talk.ask(
         scope(clinics),
         (_LOCKS[wait], members),
@@ -153,7 +141,7 @@ async def store(
             "threads": [_thread_row(thread) for thread in changed],
         }
         note_events(talk)
-        await talk.ask((_STORE, {"batch": _json(batch)}), commit=True)
+        await talk.ask((_STORE, {"batch": to_json(batch)}), commit=True)
 
 
 def _member_row(place: int, member: Member) -> dict[str, object]:
@@ -168,15 +156,6 @@ def _member_row(place: int, member: Member) -> dict[str, object]:
         "request_id": member.request_id if isinstance(member, Send) else None,
         "up_to": member.up_to_sequence if isinstance(member, Mark) else None,
     }
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, default=_plain)
-
-
-def _plain(value: UUID | datetime | bytes) -> str:
-    """In the form that Postgres reads."""
-    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def _to_loaded(member: Member, row: SimpleNamespace, locked: frozenset[UUID]) -> Loaded:
@@ -201,7 +180,9 @@ def _to_earlier(row: SimpleNamespace) -> Earlier:
     )
 
 
-def _message_rows(threads: Sequence[Thread], texts: Texts, keys: Mapping[UUID, DataKey]) -> Rows:
+def _message_rows(
+    threads: Sequence[Thread], texts: Texts, keys: Mapping[UUID, DataKey]
+) -> JsonRows:
     return [
         {
             "clinic_id": message.clinic_id,
@@ -220,7 +201,7 @@ def _message_rows(threads: Sequence[Thread], texts: Texts, keys: Mapping[UUID, D
     ]
 
 
-def _mark_rows(threads: Sequence[Thread], now: datetime) -> Rows:
+def _mark_rows(threads: Sequence[Thread], now: datetime) -> JsonRows:
     return [
         {
             "clinic_id": thread.conversation.clinic_id,
@@ -234,7 +215,7 @@ def _mark_rows(threads: Sequence[Thread], now: datetime) -> Rows:
     ]
 
 
-def _event_rows(threads: Sequence[Thread], now: datetime) -> Rows:
+def _event_rows(threads: Sequence[Thread], now: datetime) -> JsonRows:
     return [
         outbox.row_of(event, trace)
         for thread in threads
