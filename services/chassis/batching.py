@@ -68,7 +68,8 @@ class Batcher(Generic[M, R]):
         """
         if self._waiting >= MOST_WAITING:
             raise ResourceExhausted("Too many writes are waiting")
-        entry = _Entry[M, R](member, asyncio.get_running_loop().create_future())
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        entry = _Entry(member, answer)
         self._road.waiting.append(entry)
         if not self._driving:
             self._driving = True

@@ -45,7 +45,7 @@ _BATCH = 200
 # A lone event is handed over at once, a crowd in batches: fewer transactions for all of them. A
 # flood, as an import is, gathers longer, and so does who is slow, so that under load this takes a
 # part of the time only; a full batch has more behind it that is waiting already.
-GATHER_SECONDS = 0.025
+GATHER_SECONDS = 0.04
 _FLOOD_SECONDS = 0.1
 _FLOOD = 32
 _EXPIRES_SECONDS = 5

@@ -1,6 +1,7 @@
 """The life of a process: start, become ready, serve, drain, stop."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -104,9 +105,18 @@ async def run(service: Service) -> int:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
     settings = service.settings
     configure(service.name, settings.log_level, settings.log_format)
+    _collect_rarely()
     process = Process(service)
     _on_signals(process.stop_soon)
     return await process.run()
+
+
+def _collect_rarely() -> None:
+    """What a process begins with stays, and a call leaves no cycles behind: the usual thresholds
+    would spend a twentieth of its time looking at both."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _on_signals(stop_soon: Callable[[], None]) -> None:
