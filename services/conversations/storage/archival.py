@@ -6,7 +6,7 @@ moved meanwhile, or a pass that broke off, is taken up again.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -62,12 +62,14 @@ with begun as (
         clinic_id uuid, conversation_id uuid, cause text, cause_id uuid, at timestamptz)
     on conflict do nothing
 ), ended as (
-    update archivals as held set unarchived_at = ended.at
+    -- Each is there already; as an insert, each is looked up by its key, whatever the plan.
+    insert into archivals as held
+        (clinic_id, conversation_id, cause, cause_id, archived_at, unarchived_at)
+    select clinic_id, conversation_id, cause, cause_id, at, at
     from jsonb_to_recordset(cast(:changes as jsonb) -> 'ended') as ended (
         clinic_id uuid, conversation_id uuid, cause text, cause_id uuid, at timestamptz)
-    where held.clinic_id = ended.clinic_id and held.conversation_id = ended.conversation_id
-      and held.cause = ended.cause and held.cause_id = ended.cause_id
-      and held.unarchived_at is null
+    on conflict (clinic_id, conversation_id, cause, cause_id)
+        do update set unarchived_at = excluded.unarchived_at where held.unarchived_at is null
 ), told as ({outbox.insert_from("cast(:changes as jsonb) -> 'events'")})
 update conversations as c set reasons = new.reasons
 from jsonb_to_recordset(cast(:changes as jsonb) -> 'threads') as new (
@@ -132,7 +134,7 @@ class Archival:
                 changes.draw(row)
             if changes.threads:
                 note_events(talk)
-                await talk.ask((_STORE, {"changes": to_json(asdict(changes))}), commit=True)
+                await talk.ask((_STORE, {"changes": changes.to_json()}), commit=True)
             return ids[-1] if len(ids) == _THREADS else None
 
         return await self._app.talk(work, waits=True)
@@ -155,6 +157,16 @@ class _Changes:
     begun: JsonRows = field(default_factory=list)
     ended: JsonRows = field(default_factory=list)
     events: JsonRows = field(default_factory=list)
+
+    def to_json(self) -> str:
+        return to_json(
+            {
+                "threads": self.threads,
+                "begun": self.begun,
+                "ended": self.ended,
+                "events": self.events,
+            }
+        )
 
     def draw(self, row: SimpleNamespace) -> None:
         """Draw what follows for one thread; raises Incomplete."""
