@@ -1,8 +1,8 @@
 """Group commit: what arrives while a transaction is under way forms the next one (limits.md).
 
-Nothing lingers: alone, a member is a batch of one. A member whose key is locked elsewhere comes
-back as SKIPPED and waits in a lane of its own key, in order, one transaction at a time; while a
-key has members in its lane, later ones join them there.
+Alone, a member is a batch of one and waits for nothing. A member whose key is locked elsewhere
+comes back as SKIPPED and waits in a lane of its own key, in order, one transaction at a time; while
+a key has members in its lane, later ones join them there.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from services.chassis.errors import Aborted, DomainError, ResourceExhausted
 from services.chassis.logs import get_logger
 
 MOST_MEMBERS = 128
+# As long as a batch took, the next one gathers: half as many batches, each hardly dearer.
+_REST = 1
 MOST_WAITING = 4_096
 
 M = TypeVar("M")
@@ -90,10 +92,14 @@ class Batcher(Generic[M, R]):
         task.add_done_callback(self._tasks.discard)
 
     async def _drive_road(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while entries := self._road.take():
+                began = loop.time()
                 if free := [entry for entry in entries if not self._joined_lane(entry)]:
                     await self._run(free, wait=False)
+                if len(entries) > 1:
+                    await asyncio.sleep(_REST * (loop.time() - began))
         finally:
             self._driving = False
 
