@@ -250,7 +250,9 @@ class ChassisSettings:
         help="where the owner role finds the database; only migrate needs it", default=None
     )
     pool_size: int = setting(
-        help="database connections of a process", default=10, check=_at_least_one
+        help="connections of a process's pool; its lines come on top",
+        default=10,
+        check=_at_least_one,
     )
     nats_url: Secret = setting(help="where NATS is")
     nats_replicas: int = setting(
