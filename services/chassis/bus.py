@@ -88,6 +88,7 @@ class Bus:
         await client.connect(
             self._url,
             name=self._service,
+            no_echo=True,  # its own wake-ups are no news to it
             max_reconnect_attempts=-1,
             # Not all at once; any number of seconds will do, whatever its type says.
             reconnect_time_wait=random.uniform(*RECONNECT_SECONDS),  # type: ignore[arg-type]
