@@ -51,6 +51,7 @@ class Line:
                 row_factory=kwargs_row(SimpleNamespace),
                 application_name=self._name,
                 connect_timeout=3,
+                prepare_threshold=None,
                 options=self._options,
             )
 
@@ -68,7 +69,7 @@ class Line:
             for each, (_, parameters) in zip(written, statements, strict=True)
         ]
         script += [b"commit"] * commit
-        cursor = await self._driver.cursor().execute(b"; ".join(script), prepare=False)
+        cursor = await self._driver.cursor().execute(b"; ".join(script))
         self._prepared.update(new)
         results = await _all_rows(cursor)
         first = len(new) + begin

@@ -33,7 +33,7 @@ from services.chassis.database import Database
 from services.chassis.ids import uuid7
 from services.chassis.keys import DataKeys, FileKeyProvider
 from services.conversations.domain.message import Message
-from services.conversations.storage.texts import Texts
+from services.conversations.storage.texts import Place, Texts
 from services.messaging_rule import Side
 
 _INCARNATION = "00000000-0000-7000-8000-000000000000"
@@ -135,7 +135,7 @@ class Seeder:
                 for thread in threads:
                     for n in range(1, each + 1):
                         message = _message(thread, n, began)
-                        sealed = texts.seal(keys[message.clinic_id], message, _BODY)
+                        sealed = texts.seal(keys[message.clinic_id], Place.of(message), _BODY)
                         copy.write_row(_message_row(message, sealed))
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("vacuum analyze")

@@ -1,6 +1,5 @@
 """Messages and tombstones, with the time the other side first read them."""
 
-from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import text
@@ -11,7 +10,7 @@ from services.chassis.line import AnyRow, Statement
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.message import Message
 from services.conversations.domain.writing import side_of
-from services.conversations.storage.texts import Texts
+from services.conversations.storage.texts import Place, Texts
 from services.messaging_rule import Side
 
 
@@ -122,21 +121,20 @@ async def to_preview(row: AnyRow, texts: Texts) -> Message:
 async def _opened(
     row: AnyRow, texts: Texts, id: UUID, conversation_id: UUID, sequence: int
 ) -> Message:
-    message = Message(
+    place, body = Place(row.clinic_id, conversation_id, sequence, Side(row.sender_side)), None
+    if row.ciphertext is not None:
+        body = await texts.open(place, key_version=row.key_version, sealed=bytes(row.ciphertext))
+    return Message(
         id=id,
-        clinic_id=row.clinic_id,
-        conversation_id=conversation_id,
-        sequence=sequence,
-        sender_side=Side(row.sender_side),
-        body=None,
+        clinic_id=place.clinic_id,
+        conversation_id=place.conversation_id,
+        sequence=place.sequence,
+        sender_side=place.sender_side,
+        body=body,
         sent_at=row.sent_at,
         deleted_at=row.deleted_at,
         read_at=row.read_at,
     )
-    if row.ciphertext is None:
-        return message
-    body = await texts.open(message, key_version=row.key_version, sealed=bytes(row.ciphertext))
-    return replace(message, body=body)
 
 
 def _key(conversation: Conversation) -> dict[str, object]:

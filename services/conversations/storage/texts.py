@@ -2,11 +2,27 @@
 
 import hashlib
 import hmac
+from typing import NamedTuple
 from uuid import UUID
 
 from services.chassis.keys import DataKey, DataKeys, derive, open_sealed, seal
 from services.conversations.domain.message import Message
 from services.messaging_rule import Side
+
+
+class Place(NamedTuple):
+    """Where a message stands: its text opens there and nowhere else."""
+
+    clinic_id: UUID
+    conversation_id: UUID
+    sequence: int
+    sender_side: Side
+
+    @classmethod
+    def of(cls, message: Message) -> "Place":
+        return cls(
+            message.clinic_id, message.conversation_id, message.sequence, message.sender_side
+        )
 
 
 class Texts:
@@ -24,15 +40,14 @@ class Texts:
         content = f"{conversation_id} {side} {body}".encode()
         return hmac.new(self._print_key, content, hashlib.sha256).digest()
 
-    def seal(self, key: DataKey, message: Message, body: str) -> bytes:
-        return seal(key.secret, body.encode(), _place(message, key.version))
+    def seal(self, key: DataKey, place: Place, body: str) -> bytes:
+        return seal(key.secret, body.encode(), _bound(place, key.version))
 
-    async def open(self, message: Message, *, key_version: int, sealed: bytes) -> str:
+    async def open(self, place: Place, *, key_version: int, sealed: bytes) -> str:
         """The body of a message; raises InvalidTag where the ciphertext belongs elsewhere."""
-        secret = await self._keys.get(message.clinic_id, key_version)
-        return open_sealed(secret, sealed, _place(message, key_version)).decode()
+        secret = await self._keys.get(place.clinic_id, key_version)
+        return open_sealed(secret, sealed, _bound(place, key_version)).decode()
 
 
-def _place(message: Message, key_version: int) -> bytes:
-    parts = (message.clinic_id, message.conversation_id, message.sequence, message.sender_side)
-    return f"body {' '.join(map(str, parts))} {key_version}".encode()
+def _bound(place: Place, key_version: int) -> bytes:
+    return f"body {' '.join(map(str, place))} {key_version}".encode()

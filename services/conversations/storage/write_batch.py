@@ -28,7 +28,7 @@ from services.conversations.domain.writing import (
 from services.conversations.storage.conversations import to_conversation
 from services.conversations.storage.events import events_of_thread
 from services.conversations.storage.people import PEOPLE_COLUMNS, PEOPLE_JOINS, to_people
-from services.conversations.storage.texts import Texts
+from services.conversations.storage.texts import Place, Texts
 from services.directory_replica.fence import fence_key
 from services.directory_replica.gate import session_refusal
 from services.messaging_rule import Side
@@ -191,7 +191,7 @@ def _message_rows(
             "id": message.id,
             "sender_side": message.sender_side,
             "request_id": send.request_id,
-            "ciphertext": texts.seal(keys[message.clinic_id], message, send.body),
+            "ciphertext": texts.seal(keys[message.clinic_id], Place.of(message), send.body),
             "key_version": keys[message.clinic_id].version,
             "fingerprint": send.fingerprint,
             "sent_at": message.sent_at,
