@@ -158,7 +158,7 @@ async def lone_sends(bench: Bench, threads: Sequence[Thread]) -> None:
     """One send at a time, over what three null calls and a commit take."""
     null = await null_p50(bench)
     commit = percentile(raw_commits(bench.stack, "conversations", 3.0), 0.5)
-    alone = await bench.measure("send", threads, in_flight=1, one=True)
+    alone = await bench.measure("send", threads[:100], in_flight=1, one=True)
     add = bench.report.add
     add("null_p50_ms_1", null, "ms")
     add("raw_commit_p50_ms", commit, "ms")

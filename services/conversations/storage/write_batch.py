@@ -47,6 +47,7 @@ _LOCKS = {True: text(_LOCK), False: text(_LOCK + " skip locked")}
 _FENCE = text(
     "select pg_advisory_xact_lock_shared(key) from unnest(cast(:keys as bigint[])) as key"
 )
+# An earlier try is found by its request: "not distinct" keeps the thread's whole index out of it.
 _LOAD = text(f"""
 select c.clinic_id, c.id, c.staff_id, c.profile_id, c.created_at, c.last_sequence,
     c.staff_unread, c.profile_unread, c.staff_read_sequence, c.profile_read_sequence,
@@ -69,8 +70,8 @@ left join conversations as c on c.clinic_id = member.clinic_id and c.id = member
 left join replica_sessions as session
     on session.clinic_id = member.clinic_id and session.session_id = member.session_id
 left join messages as earlier on earlier.clinic_id = c.clinic_id
-    and earlier.conversation_id = c.id and earlier.sender_side = member.side
-    and earlier.request_id = member.request_id
+    and earlier.request_id = member.request_id and earlier.sender_side = member.side
+    and earlier.conversation_id is not distinct from c.id
 {PEOPLE_JOINS}
 order by member.place
 """)

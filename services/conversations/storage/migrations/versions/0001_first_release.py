@@ -55,8 +55,9 @@ create table messages (
     sent_at timestamptz not null,
     deleted_at timestamptz,
     primary key (clinic_id, conversation_id, sequence),
-    constraint messages_clinic_id_conversation_id_sender_side_request_id_key
-        unique (clinic_id, conversation_id, sender_side, request_id),
+    -- The request first: nothing else is then looked up by this index, and no request by another.
+    constraint messages_clinic_id_request_id_conversation_id_sender_side_key
+        unique (clinic_id, request_id, conversation_id, sender_side),
     -- A tombstone holds nothing of the text, not even a hash of it.
     constraint messages_deleted_at_check
         check ((deleted_at is null) = (ciphertext is not null and fingerprint is not null))
