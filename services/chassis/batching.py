@@ -17,8 +17,9 @@ from services.chassis.errors import Aborted, DomainError, ResourceExhausted
 from services.chassis.logs import get_logger
 
 MOST_MEMBERS = 128
-# As long as a batch took, the next one gathers: half as many batches, each hardly dearer.
-_REST = 1
+# As long as a batch took, the next one gathers: half as many batches, each hardly dearer. Nobody
+# pays so for a stall, and a full batch has nothing to gather.
+_MOST_REST = 0.05
 MOST_WAITING = 4_096
 
 M = TypeVar("M")
@@ -98,8 +99,8 @@ class Batcher(Generic[M, R]):
                 began = loop.time()
                 if free := [entry for entry in entries if not self._joined_lane(entry)]:
                     await self._run(free, wait=False)
-                if len(entries) > 1:
-                    await asyncio.sleep(_REST * (loop.time() - began))
+                if 1 < len(entries) < MOST_MEMBERS:
+                    await asyncio.sleep(min(loop.time() - began, _MOST_REST))
         finally:
             self._driving = False
 

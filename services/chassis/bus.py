@@ -294,7 +294,8 @@ def _pause_after(count: int, took: float) -> float:
     """Seconds from a batch's beginning until the next may be handed over."""
     if count >= _BATCH:
         return 0.0
-    return max(_FLOOD_SECONDS if count >= _FLOOD else GATHER_SECONDS, 2 * took)
+    gather = _FLOOD_SECONDS if count >= _FLOOD else GATHER_SECONDS
+    return max(gather, took + min(took, _FLOOD_SECONDS))
 
 
 def _status(message: Msg) -> str:

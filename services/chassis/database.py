@@ -68,8 +68,9 @@ class Database:
         self.on_events: list[Callable[[], None]] = []
         self._engine = _engine(url, size, name, _REPLAN if replan else "")
         self._permits = asyncio.Semaphore(size)
-        self._lines = _Lines(url, name)
-        self._waiting_lines = _Lines(url, name)
+        self._lines, self._talking_lines, self._waiting_lines = (
+            _Lines(url, name) for _ in range(3)
+        )
 
     async def transact(
         self, work: ScopedWork[T], *, clinics: Collection[UUID] = (), deadline: float = 3.0
@@ -89,14 +90,20 @@ class Database:
 
     async def exchange(self, *statements: Statement, deadline: float = 3.0) -> Sequence[Rows]:
         """The rows of each statement, of one transaction in one round trip."""
-        return await self.talk(lambda talk: talk.ask(*statements, commit=True), deadline=deadline)
+        return await self._on_line(
+            self._lines, lambda talk: talk.ask(*statements, commit=True), deadline
+        )
 
     async def talk(self, work: TalkWork[T], *, waits: bool = False, deadline: float = 3.0) -> T:
         """As `connect`, for what runs all the time: a transaction on a line (`line.py`).
 
-        What may wait for locks says so with `waits`, and is in nobody else's way.
+        What may wait for locks says so with `waits`. It is in nobody else's way, as exchanges are
+        in the way of no talk.
         """
-        lines = self._waiting_lines if waits else self._lines
+        lines = self._waiting_lines if waits else self._talking_lines
+        return await self._on_line(lines, work, deadline)
+
+    async def _on_line(self, lines: "_Lines", work: TalkWork[T], deadline: float) -> T:
         line = await _had(lines.free.get(), deadline)
         return await self._finished(
             lambda ends_at: self._once_on_line(line, work, ends_at),
@@ -157,8 +164,8 @@ class Database:
         await self.connect(_ping, deadline=1.0)
 
     async def close(self) -> None:
-        await self._lines.close()
-        await self._waiting_lines.close()
+        for lines in (self._lines, self._talking_lines, self._waiting_lines):
+            await lines.close()
         await self._engine.dispose()
 
 

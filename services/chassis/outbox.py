@@ -25,9 +25,10 @@ POLL_SECONDS = 0.25
 # Readers are woken by the sequencer's poll; this is for a wake-up that was lost.
 UNTOLD_SECONDS = 2.0
 # A lone event is numbered at once, a crowd in passes: each wakes the readers of every copy. Under
-# load, numbering takes a part of the time only.
+# load, numbering takes a part of the time only; a stall is followed by no rest of its length.
 GATHER_SECONDS = 0.008
 _REST = 2
+_MOST_REST = 0.05
 RETENTION = timedelta(days=7)
 _PASS_ROWS = 1_000
 
@@ -189,7 +190,8 @@ class Sequencer:
                 began = loop.time()
                 while await self.number():
                     pass
-                await asyncio.sleep(max(GATHER_SECONDS, _REST * (loop.time() - began)))
+                rest = min(_REST * (loop.time() - began), _MOST_REST)
+                await asyncio.sleep(max(GATHER_SECONDS, rest))
 
     async def number(self) -> bool:
         """One pass; true where there may be more."""

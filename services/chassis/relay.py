@@ -15,9 +15,11 @@ from services.chassis.outbox import COLUMNS, UNTOLD_SECONDS, Event, Signal, to_e
 
 LEASE_SECONDS = 10
 # What was positioned together is published together; nobody waits for an event this long. A pass
-# that took long makes the next one larger: under load, publishing takes a part of the time only.
+# that took long makes the next one larger: under load, publishing takes a part of the time only. A
+# stall is followed by no rest of its length.
 GATHER_SECONDS = 0.015
 _REST = 2
+_MOST_REST = 0.1
 IN_FLIGHT = 64
 _MOST = 4 * IN_FLIGHT
 
@@ -71,7 +73,8 @@ class Relay:
                 began = loop.time()
                 published = await self.relay()
                 if published < _MOST:
-                    await asyncio.sleep(max(GATHER_SECONDS, _REST * (loop.time() - began)))
+                    rest = min(_REST * (loop.time() - began), _MOST_REST)
+                    await asyncio.sleep(max(GATHER_SECONDS, rest))
                 if not self._leads:
                     await asyncio.sleep(UNTOLD_SECONDS)
                 elif not published:

@@ -44,9 +44,11 @@ _DONE = {
 }
 _LOCK = {
     side: text(f"""
-        select id from conversations
-        where clinic_id = :clinic_id and {side}_id = :person_id and id > :after
-        order by id limit {_THREADS} for update
+        with own as materialized (
+            select id from conversations where clinic_id = :clinic_id and {side}_id = :person_id
+        )
+        select c.id from own join conversations as c on c.clinic_id = :clinic_id and c.id = own.id
+        where own.id > :after order by own.id limit {_THREADS} for update of c
     """)
     for side in Side
 }
@@ -115,7 +117,7 @@ class Archival:
         Raises Incomplete.
         """
 
-        async def work(talk: Talk) -> UUID | None:
+        async def work(talk: Talk) -> UUID | Incomplete | None:
             _, locked = await talk.ask(
                 scope([person.clinic_id]),
                 (
@@ -130,14 +132,20 @@ class Archival:
             ids = [row.id for row in locked]
             [rows] = await talk.ask((_LOAD, {"clinic_id": person.clinic_id, "ids": ids}))
             changes = _Changes()
-            for row in rows:
-                changes.draw(row)
+            try:
+                for row in rows:
+                    changes.draw(row)
+            except Incomplete as incomplete:
+                return incomplete
             if changes.threads:
                 note_events(talk)
                 await talk.ask((_STORE, {"changes": changes.to_json()}), commit=True)
             return ids[-1] if len(ids) == _THREADS else None
 
-        return await self._app.talk(work, waits=True)
+        last = await self._app.talk(work, waits=True)
+        if isinstance(last, Incomplete):
+            raise last
+        return last
 
     async def done(self, person: Underived) -> None:
         """The pass that began at this version has seen every thread."""

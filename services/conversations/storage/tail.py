@@ -140,12 +140,15 @@ class Tail:
         if not self.watched:
             # While nobody watches nothing is read: the tail is where it was when somebody did.
             end = await self.end()
-            self._at = max(self._at, end, key=lambda position: position.number)
+            if not self.watched:
+                self._at = max(self._at, end, key=lambda position: position.number)
         held = self._watches[_key(caller)]
         if len(held) >= WATCHES_PER_PROFILE:
             raise ResourceExhausted("Too many watches of this profile; close one")
         watch = Watch(caller)
         held.append(watch)
+        # What came since was told to a tail that nobody watched.
+        self.positioned.set()
         return watch
 
     def close(self, watch: Watch) -> None:

@@ -16,8 +16,10 @@ from services.conversations.domain.watching import (
     Position,
     Resync,
 )
+from services.conversations.storage.tail import Tail
 from services.conversations.usecases.watch_inbox import WatchInbox, watch_inbox
 from services.messaging_rule import Side
+from tests.support.eventually import eventually
 from tests.support.grpc_world import failure, reason
 
 
@@ -179,9 +181,42 @@ async def test_a_position_of_another_life_of_the_database_hides_nothing_that_fol
     assert body == "after the resync"
 
 
-def watch(world, person, *, since=None):
-    """The watch itself, of which the test takes an update when it wants one."""
-    caller = Caller(
+class _HeldUp(Tail):
+    """One whose next question for the end is held up."""
+
+    held: asyncio.Event | None = None
+
+    async def end(self):
+        held, self.held = self.held, None
+        if held is not None:
+            await held.wait()
+        return await super().end()
+
+
+async def test_who_opens_at_the_same_time_passes_over_nothing_of_another(world, thread):
+    doctor, patient, id = thread
+    tail = _HeldUp(world.worker)
+    following = asyncio.create_task(tail.run())
+    await eventually(lambda: _is_true(tail.at.incarnation))
+    tail.held = held = asyncio.Event()
+    late = asyncio.create_task(tail.open(caller_of(doctor)))
+    await eventually(lambda: _is_true(tail.held is None))
+    first = await tail.open(caller_of(patient))
+    await doctor.send(id, "between the two")
+    await world.settle()
+    held.set()
+    await late
+
+    await eventually(lambda: _is_true(first.waiting))
+    following.cancel()
+
+
+async def _is_true(value):
+    return bool(value)
+
+
+def caller_of(person):
+    return Caller(
         role=Role.STAFF if person.side is Side.STAFF else Role.PATIENT,
         name=str(person.id),
         clinic_id=person.clinic_id,
@@ -189,7 +224,11 @@ def watch(world, person, *, since=None):
         person_id=person.id,
         session_id=person.session_id,
     )
-    command = WatchInbox(caller=caller, since=since)
+
+
+def watch(world, person, *, since=None):
+    """The watch itself, of which the test takes an update when it wants one."""
+    command = WatchInbox(caller=caller_of(person), since=since)
     return watch_inbox(command, views=world.storage.views, tail=world.tail, clock=system_clock)
 
 
