@@ -4,6 +4,7 @@ Used by the directory's search before a thread exists (R5, `can_message`) and by
 every start and send (R1, R3, R41, I13, I15, I38).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -50,15 +51,7 @@ class Facts:
 
 def why_not_write(facts: Facts) -> WhyNot | None:
     """Why neither side may write, or None: archival first, then the gate of policy and override."""
-    if facts.profile_merged:
-        return WhyNot.PROFILE_MERGED
-    if not facts.staff_active:
-        return WhyNot.STAFF_INACTIVE
-    if facts.override is Override.BLOCK:
-        return WhyNot.MESSAGING_BLOCKED
-    if facts.override is Override.INHERIT and not facts.clinic_allows:
-        return WhyNot.MESSAGING_DISABLED
-    return None
+    return next(_whys_not_write(facts), None)
 
 
 def why_not_message(facts: Facts) -> WhyNot | None:
@@ -66,18 +59,26 @@ def why_not_message(facts: Facts) -> WhyNot | None:
 
     Do Not Email limits the clinic's side only: the profile may still reply (I14).
     """
-    if reason := why_not_write(facts):
-        return reason
-    return WhyNot.RECIPIENT_DO_NOT_EMAIL if facts.do_not_email else None
+    return next(_whys_not_message(facts), None)
 
 
 def whys_not_message(facts: Facts) -> list[WhyNot]:
     """Every rule that stands in the way, for explaining: `why_not_message` is the first of them."""
-    holds = {
-        WhyNot.PROFILE_MERGED: facts.profile_merged,
-        WhyNot.STAFF_INACTIVE: not facts.staff_active,
-        WhyNot.MESSAGING_DISABLED: facts.override is Override.INHERIT and not facts.clinic_allows,
-        WhyNot.MESSAGING_BLOCKED: facts.override is Override.BLOCK,
-        WhyNot.RECIPIENT_DO_NOT_EMAIL: facts.do_not_email,
-    }
-    return [why for why in WhyNot if holds[why]]
+    return list(_whys_not_message(facts))
+
+
+def _whys_not_write(facts: Facts) -> Iterator[WhyNot]:
+    if facts.profile_merged:
+        yield WhyNot.PROFILE_MERGED
+    if not facts.staff_active:
+        yield WhyNot.STAFF_INACTIVE
+    if facts.override is Override.BLOCK:
+        yield WhyNot.MESSAGING_BLOCKED
+    if facts.override is Override.INHERIT and not facts.clinic_allows:
+        yield WhyNot.MESSAGING_DISABLED
+
+
+def _whys_not_message(facts: Facts) -> Iterator[WhyNot]:
+    yield from _whys_not_write(facts)
+    if facts.do_not_email:
+        yield WhyNot.RECIPIENT_DO_NOT_EMAIL

@@ -1,26 +1,46 @@
 """How a test programs what a server of a development stack shall do wrong: JSON at /faults."""
 
+import asyncio
 import json
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from deploy.local.web import Request, Response, error_response, json_response
 
-Fault = TypeVar("Fault")
-Programmed = TypeVar("Programmed", contravariant=True)
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Fault = TypeVar("Fault", bound="DataclassInstance")
 
 
 class MalformedFault(Exception):
     """The message says what a fault looks like."""
 
 
-class Faults(Protocol[Programmed]):
-    def set(self, fault: Programmed, /) -> None: ...
+class Faults(ABC, Generic[Fault]):
+    """The last fault set for somebody holds, until all are cleared."""
 
-    def clear(self) -> None: ...
+    def __init__(self) -> None:
+        self._held: dict[str, Fault] = {}
+        self._cleared = asyncio.Event()
 
-    def as_json(self) -> Sequence[object]: ...
+    @abstractmethod
+    def set(self, fault: Fault) -> None: ...
+
+    def clear(self) -> None:
+        """Who hangs is let go."""
+        self._held.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
+
+    async def hang(self) -> None:
+        await self._cleared.wait()
+
+    def as_json(self) -> list[Mapping[str, object]]:
+        return [asdict(fault) for fault in self._held.values()]
 
 
 def program(

@@ -54,7 +54,10 @@ _NOTHING: Mapping[str, object] = {}
 
 @dataclass(slots=True)
 class _Output:
-    """Where and how the process's records are written; safe from the first line on."""
+    """Where and how the process's records are written; safe from the first line on.
+
+    Without a stream, to the standard error: the standard output is what a program answers with.
+    """
 
     service: str = "process"
     threshold: int = logging.INFO
@@ -63,7 +66,7 @@ class _Output:
 
     def line(self, text: str) -> None:
         """Write a line. A reader that has gone must not fail the work that is logged."""
-        stream = self.stream or sys.stdout
+        stream = self.stream or sys.stderr
         try:
             stream.write(text + "\n")
             stream.flush()

@@ -27,7 +27,6 @@ UNTOLD_SECONDS = 2.0
 # A lone event is numbered at once, a crowd in passes: each wakes the readers of every copy. Under
 # load, numbering takes a part of the time only; a stall is followed by no rest of its length.
 GATHER_SECONDS = 0.008
-_REST = 2
 _MOST_REST = 0.05
 RETENTION = timedelta(days=7)
 _PASS_ROWS = 1_000
@@ -91,6 +90,11 @@ class Signal:
             return False
         self._event.clear()
         return True
+
+
+def rest_after(took: float, *, least: float, most: float) -> float:
+    """Seconds for a crowd to gather after a pass: twice as long as it took, within bounds."""
+    return max(least, min(2 * took, most))
 
 
 def insert_from(rows: str) -> str:
@@ -190,8 +194,8 @@ class Sequencer:
                 began = loop.time()
                 while await self.number():
                     pass
-                rest = min(_REST * (loop.time() - began), _MOST_REST)
-                await asyncio.sleep(max(GATHER_SECONDS, rest))
+                took = loop.time() - began
+                await asyncio.sleep(rest_after(took, least=GATHER_SECONDS, most=_MOST_REST))
 
     async def number(self) -> bool:
         """One pass; true where there may be more."""

@@ -11,14 +11,13 @@ from services.chassis.database import Database
 from services.chassis.errors import Unavailable
 from services.chassis.ids import uuid7
 from services.chassis.logs import get_logger
-from services.chassis.outbox import COLUMNS, UNTOLD_SECONDS, Event, Signal, to_event
+from services.chassis.outbox import COLUMNS, UNTOLD_SECONDS, Event, Signal, rest_after, to_event
 
 LEASE_SECONDS = 10
 # What was positioned together is published together; nobody waits for an event this long. A pass
 # that took long makes the next one larger: under load, publishing takes a part of the time only. A
 # stall is followed by no rest of its length.
 GATHER_SECONDS = 0.015
-_REST = 2
 _MOST_REST = 0.1
 IN_FLIGHT = 64
 _MOST = 4 * IN_FLIGHT
@@ -73,8 +72,8 @@ class Relay:
                 began = loop.time()
                 published = await self.relay()
                 if published < _MOST:
-                    rest = min(_REST * (loop.time() - began), _MOST_REST)
-                    await asyncio.sleep(max(GATHER_SECONDS, rest))
+                    took = loop.time() - began
+                    await asyncio.sleep(rest_after(took, least=GATHER_SECONDS, most=_MOST_REST))
                 if not self._leads:
                     await asyncio.sleep(UNTOLD_SECONDS)
                 elif not published:

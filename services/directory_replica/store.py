@@ -1,6 +1,5 @@
 """The replica's SQL: keep the highest version, read what is held."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.json_rows import to_json
 from services.chassis.line import AnyRow, Statement
 from services.directory_replica.states import (
     ClinicState,
@@ -117,7 +117,7 @@ async def update_older(connection: AsyncConnection, states: Sequence[State]) -> 
 
 def _batches(states: Sequence[State]) -> list[tuple[Statements, str]]:
     return [
-        (statements, json.dumps([_row(state) for state in of_kind], default=str))
+        (statements, to_json([_row(state) for state in of_kind]))
         for kind, statements in _BY_KIND.items()
         if (of_kind := [state for state in states if isinstance(state, kind)])
     ]

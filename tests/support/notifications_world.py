@@ -373,6 +373,10 @@ class NotificationsWorld:
         """As they are two weeks after they were made."""
         self._execute("delete from inbox where clinic_id = %(clinic)s")
 
+    def forget_other_clinics(self) -> None:
+        """What earlier tests left waiting, where a test looks across clinics."""
+        self._execute("delete from deliveries where clinic_id <> %(clinic)s")
+
     def clear_ledger(self) -> None:
         """As if nothing had been heard of this clinic's messages."""
         for table in ("deliveries", "inbox", "read_positions", "deleted_messages"):

@@ -1,7 +1,7 @@
 """A service that only echoes, as a process: `python -m tests.support.tiny_service <folder>`.
 
 Its settings come from the environment, prefix TINY_; the keys are in the folder. It says where it
-listens on its standard output.
+listens on its standard error.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ def compose(
 
 async def _slow(request: object, context: object) -> object:
     """Long enough to be under way when the process is asked to stop."""
-    print("entered", flush=True)
+    print("entered", file=sys.stderr, flush=True)
     await asyncio.sleep(0.3)
     return await echo(request, context)  # type: ignore[arg-type]
 

@@ -1,10 +1,10 @@
 """What the mail server shall do wrong, as a test has programmed it."""
 
-import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, get_args
 
+from deploy.local import faults
 from deploy.local.faults import MalformedFault
 
 # Where in the talk: at MAIL, RCPT and DATA, and once all of the mail is there.
@@ -71,32 +71,14 @@ def parse(value: object) -> Fault:
     return Fault(**value)
 
 
-class Faults:
-    """The last fault set for a recipient holds, until all are cleared."""
-
-    def __init__(self) -> None:
-        self._by_recipient: dict[str, Fault] = {}
-        self._cleared = asyncio.Event()
-
+class Faults(faults.Faults[Fault]):
     def set(self, fault: Fault) -> None:
-        self._by_recipient[fault.recipient.lower()] = fault
-
-    def clear(self) -> None:
-        """Who hangs is let go."""
-        self._by_recipient.clear()
-        self._cleared.set()
-        self._cleared = asyncio.Event()
+        self._held[fault.recipient.lower()] = fault
 
     def of(self, recipient: str) -> Fault | None:
-        return self._by_recipient.get(recipient.lower()) or self._by_recipient.get("")
+        return self._held.get(recipient.lower()) or self._held.get("")
 
     def at(self, step: Step, recipients: list[str]) -> Fault | None:
         """What goes wrong at this step of a mail to these; at MAIL there are none yet."""
         found = (self.of(recipient) for recipient in recipients or [""])
         return next((fault for fault in found if fault is not None and fault.step == step), None)
-
-    async def hang(self) -> None:
-        await self._cleared.wait()
-
-    def as_json(self) -> list[Mapping[str, object]]:
-        return [asdict(fault) for fault in self._by_recipient.values()]

@@ -1,10 +1,10 @@
 """What the push services shall do wrong, as a test has programmed it."""
 
-import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
+from deploy.local import faults
 from deploy.local.faults import MalformedFault
 
 Hang = Literal["before_request", "after_request"]
@@ -69,33 +69,15 @@ def parse(value: object) -> Fault:
     return Fault(**value)
 
 
-class Faults:
-    """The last fault set for a token holds, until all are cleared."""
-
-    def __init__(self) -> None:
-        self._by_token: dict[str, Fault] = {}
-        self._cleared = asyncio.Event()
-
+class Faults(faults.Faults[Fault]):
     def set(self, fault: Fault) -> None:
-        self._by_token[fault.token] = fault
-
-    def clear(self) -> None:
-        """Who hangs is let go."""
-        self._by_token.clear()
-        self._cleared.set()
-        self._cleared = asyncio.Event()
+        self._held[fault.token] = fault
 
     def of(self, token: str) -> Fault | None:
-        return self._by_token.get(token) or self._by_token.get("")
+        return self._held.get(token) or self._held.get("")
 
     @property
     def deaf(self) -> bool:
         """Nothing that comes is read."""
-        fault = self._by_token.get("")
+        fault = self._held.get("")
         return fault is not None and fault.hang == "before_request"
-
-    async def hang(self) -> None:
-        await self._cleared.wait()
-
-    def as_json(self) -> list[Mapping[str, object]]:
-        return [asdict(fault) for fault in self._by_token.values()]

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from clinic.conversations.v1 import conversations_internal_service_pb2 as internal_pb
 from clinic.conversations.v1 import conversations_service_pb2 as pb
@@ -82,32 +83,28 @@ def _add_subject(parser: ArgumentParser) -> None:
 
 
 async def explain(session: Session, arguments: Namespace) -> Told:
-    _require_subject(arguments)
-    request = pb.ExplainDeliveryRequest(
-        conversation_id=arguments.conversation,
-        sequence=arguments.sequence,
-        profile_id=arguments.of,
-    )
+    request = pb.ExplainDeliveryRequest(**_subject(arguments))
     async with session.caller(arguments) as caller:
         answer = await caller.call(session.suite.conversations.ExplainDelivery, request)
     return told_of(answer.causes)
 
 
 async def investigate(session: Session, arguments: Namespace) -> Told:
-    _require_subject(arguments)
-    request = internal_pb.InvestigateDeliveryRequest(
-        conversation_id=arguments.conversation,
-        sequence=arguments.sequence,
-        profile_id=arguments.of,
-    )
+    request = internal_pb.InvestigateDeliveryRequest(**_subject(arguments))
     ops = session.desk.ops(session.clinic_of(arguments))
     stub = session.suite.conversations_internal.InvestigateDelivery
     return told_of((await ops.call(stub, request)).causes)
 
 
-def _require_subject(arguments: Namespace) -> None:
+def _subject(arguments: Namespace) -> dict[str, Any]:
+    """The fields that say of what. Raises Failed where they are neither or both."""
     if bool(arguments.conversation) == bool(arguments.of):
         raise Failed("Say of what: a CONVERSATION, or --of PROFILE where none was started.")
+    return {
+        "conversation_id": arguments.conversation,
+        "sequence": arguments.sequence,
+        "profile_id": arguments.of,
+    }
 
 
 def told_of(causes: Iterable[DeliveryCause]) -> Told:

@@ -32,11 +32,10 @@ PREVIEW_JOIN = """
 left join messages as m on m.clinic_id = c.clinic_id and m.conversation_id = c.id
     and m.sequence = c.last_sequence
 """
-_ONE = f"""
+_GET = text(f"""
 select {_COLUMNS} from messages as m
 where m.clinic_id = :clinic_id and m.conversation_id = :id and m.sequence = :sequence
-"""
-_GET = text(_ONE)
+""")
 _OF_PARTICIPANT = """
 from messages as m
 where m.clinic_id = :clinic_id and m.conversation_id = :id and exists (

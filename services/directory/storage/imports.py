@@ -1,6 +1,5 @@
 """Who somebody is in other systems, and rows of files saved many at a time."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.json_rows import to_json
 from services.directory.domain.profile import Profile
 from services.directory.storage.profiles import COLUMNS, parameters_of, to_profile
 from services.search_terms import fold, terms
@@ -89,9 +89,9 @@ class Imports:
 
     async def identify(self, system: str, people: Mapping[str, UUID]) -> None:
         """Remember who these external ids are."""
-        rows = [{"value": value, "person_id": str(id)} for value, id in people.items()]
+        rows = [{"value": value, "person_id": id} for value, id in people.items()]
         if rows:
-            parameters = {"clinic_id": self._clinic_id, "system": system, "rows": json.dumps(rows)}
+            parameters = {"clinic_id": self._clinic_id, "system": system, "rows": to_json(rows)}
             await self._connection.execute(_IDENTIFY, parameters)
 
     async def lock_profiles(self, ids: Collection[UUID]) -> dict[UUID, Profile]:
@@ -102,7 +102,7 @@ class Imports:
     async def create_profiles(self, profiles: Sequence[Profile]) -> None:
         if not profiles:
             return
-        rows = json.dumps([parameters_of(profile) for profile in profiles], default=str)
+        rows = to_json([parameters_of(profile) for profile in profiles])
         await self._connection.execute(_CREATE_MANY, {"rows": rows})
         said = {
             "clinic_id": self._clinic_id,

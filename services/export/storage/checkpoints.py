@@ -8,12 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from services.chassis.json_rows import to_json
 from services.export.domain.job import Checkpoint, Mark
 from services.export.domain.stream import Archival, Conversation, Place, Told
 
 
 def checkpoint_json(checkpoint: Checkpoint) -> str:
-    return json.dumps(asdict(checkpoint), default=str)
+    return to_json(asdict(checkpoint))
 
 
 def to_checkpoint(stored: str | None) -> Checkpoint | None:
@@ -49,7 +50,7 @@ def told_json(told: Sequence[Told], profile_names: Mapping[UUID, str]) -> str:
         }
         for each in told
     ]
-    return json.dumps(rows, default=str)
+    return to_json(rows)
 
 
 def to_told(row: Row[tuple[object, ...]]) -> Told:

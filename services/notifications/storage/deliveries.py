@@ -123,7 +123,7 @@ def _to_delivery(row: Row[tuple[object, ...]]) -> Delivery:
 
 
 def to_row(delivery: Delivery) -> dict[str, object]:
-    """The columns of a delivery, in forms that jsonb_populate_record reads."""
+    """The columns of a delivery."""
     row: dict[str, object] = {
         "message_id": delivery.message.id,
         "conversation_id": delivery.message.conversation_id,
@@ -134,12 +134,4 @@ def to_row(delivery: Delivery) -> dict[str, object]:
     }
     for name in Delivery.__dataclass_fields__.keys() - {"message", "recipient"}:
         row[name] = getattr(delivery, name)
-    return {name: _json_value(value) for name, value in row.items()}
-
-
-def _json_value(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return f"\\x{value.hex()}"
-    return str(value) if isinstance(value, UUID) else value
+    return row

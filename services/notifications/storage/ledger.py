@@ -4,7 +4,6 @@ Each statement is for the whole batch. Whoever moves a row holds the lock of its
 """
 
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.json_rows import to_json
 from services.notifications.domain.delivery import (
     Channel,
     Delivery,
@@ -239,7 +239,7 @@ class Ledger:
 
 
 def _rows(deliveries: Sequence[Delivery]) -> str:
-    return json.dumps([to_row(delivery) for delivery in deliveries])
+    return to_json([to_row(delivery) for delivery in deliveries])
 
 
 def _key(burst: Burst) -> tuple[UUID, UUID, UUID, str]:

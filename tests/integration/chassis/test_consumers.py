@@ -248,7 +248,7 @@ async def test_a_batch_that_waits_for_what_is_out_of_reach_is_told_of_once(app, 
 
     assert tried == [10]
     assert failures.keys() == {event.event_id for event in events}
-    (line,) = [line for line in capfd.readouterr().out.splitlines() if "events_wait" in line]
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "events_wait" in line]
     assert '"count":10' in line
 
 

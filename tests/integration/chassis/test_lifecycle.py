@@ -240,15 +240,14 @@ class Child:
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.support.tiny_service"),
                 env=os.environ | environment(tmp_path, **changes),
-                stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
         )
 
     async def until(self, word: str) -> None:
-        assert self.process.stdout is not None
+        assert self.process.stderr is not None
         while not (self.seen and word in self.seen[-1]):
-            line = await asyncio.wait_for(self.process.stdout.readline(), 10)
+            line = await asyncio.wait_for(self.process.stderr.readline(), 10)
             assert line, f"ended before {word}"
             self.seen.append(line.decode())
 

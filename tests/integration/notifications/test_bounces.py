@@ -149,7 +149,7 @@ async def test_nothing_of_a_bounce_is_stored_or_logged(world, door, sent, capsys
     await hand_over(door, address)
 
     logged = capsys.readouterr()
-    assert "bounce_taken" in logged.out
+    assert "bounce_taken" in logged.err
     assert "CANARY" not in logged.out + logged.err + world.everything_stored()
 
 

@@ -207,6 +207,7 @@ async def test_nothing_written_down_holds_a_name_or_an_address(world, capfd):
 
 
 async def test_how_late_mail_is_can_be_seen(world):
+    world.forget_other_clinics()
     thread = await world.thread()
     await thread.send()
     world.let_pass(LONG)
