@@ -31,7 +31,7 @@ DURABLE: Mapping[str, str] = {"fsync": "on", "full_page_writes": "on", "synchron
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
-    "max_connections": "200",
+    "max_connections": "300",
     "shared_buffers": "256MB",
     # After a crash: one call for the file system instead of one for each of thousands of files.
     "recovery_init_sync_method": "syncfs",

@@ -6,10 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.database import Database
 from services.chassis.identity import Caller
+from services.chassis.line import Connection
 
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 _ADD = text("""
@@ -29,7 +29,7 @@ class Record:
     reason: str = ""
 
 
-async def add(connection: AsyncConnection, caller: Caller, clinic_id: UUID, record: Record) -> None:
+async def add(connection: Connection, caller: Caller, clinic_id: UUID, record: Record) -> None:
     """Write one row. The connection's scope must hold the clinic."""
     await connection.execute(
         _ADD,
@@ -57,7 +57,7 @@ async def note_denial(database: Database, caller: Caller, method: str, reason: s
         reason=reason,
     )
 
-    async def work(connection: AsyncConnection, _: datetime) -> None:
+    async def work(connection: Connection, _: datetime) -> None:
         await add(connection, caller, caller.clinic, record)
 
     await database.transact(work, clinics=[caller.clinic], deadline=1.0)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.chassis.errors import Aborted, ResourceExhausted, Unavailable
-from services.chassis.line import Line, Rows, Statement, Talk
+from services.chassis.line import Connection, Line, Rows, Statement, Talk
 from services.chassis.logs import get_logger
 
 T = TypeVar("T")
@@ -221,7 +221,7 @@ async def _ping(connection: AsyncConnection) -> None:
     await connection.execute(text("select 1"))
 
 
-def note_events(connection: AsyncConnection | Talk) -> None:
+def note_events(connection: Connection) -> None:
     """This transaction adds events: whoever numbers them is to be told once it has committed."""
     if isinstance(connection, Talk):
         connection.tells = True

@@ -20,6 +20,7 @@ from services.chassis.bus import PullConsumer
 from services.chassis.database import Database
 from services.chassis.envelope import to_event
 from services.chassis.errors import Unavailable
+from services.chassis.line import Connection
 from services.chassis.logs import get_logger
 from services.chassis.outbox import Event
 from services.chassis.taken import Taken
@@ -73,7 +74,7 @@ async def claim(
 
 
 async def claim_all(
-    connection: AsyncConnection, *, consumer: str, events: Collection[tuple[UUID, UUID]]
+    connection: Connection, *, consumer: str, events: Collection[tuple[UUID, UUID]]
 ) -> frozenset[UUID]:
     """Of these events of clinics, those that nobody had claimed before; as `claim`, for many."""
     ordered = sorted(set(events))

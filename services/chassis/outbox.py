@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.database import Database, note_events
 from services.chassis.errors import OutOfRange
 from services.chassis.ids import uuid7
-from services.chassis.json_rows import to_json
-from services.chassis.line import AnyRow
+from services.chassis.json_rows import JsonRow, many, names, one, to_json
+from services.chassis.line import AnyRow, Connection
 from services.chassis.telemetry import current_traceparent
 
 POLL_SECONDS = 0.25
@@ -97,24 +97,27 @@ def rest_after(took: float, *, least: float, most: float) -> float:
     return max(least, min(2 * took, most))
 
 
-def insert_from(rows: str) -> str:
+_COLUMNS = """event_id uuid, clinic_id uuid, kind text, type text, aggregate_type text,
+    aggregate_id uuid, aggregate_version bigint, staff_id uuid, profile_id uuid, payload bytea,
+    trace text"""
+
+
+def _insert(events: str) -> str:
+    columns = names(_COLUMNS)
+    return f"insert into outbox ({columns}) select {columns} from {events}"
+
+
+def insert_many(array: str) -> str:
     """SQL: insert the events of a JSON array of `row_of`; they are numbered in its order."""
-    return f"""
-    insert into outbox (event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
-                        aggregate_version, staff_id, profile_id, payload, trace)
-    select event_id, clinic_id, kind, type, aggregate_type, aggregate_id,
-           aggregate_version, staff_id, profile_id, payload, trace
-    from jsonb_to_recordset({rows}) as event (
-        event_id uuid, clinic_id uuid, kind text, type text, aggregate_type text,
-        aggregate_id uuid, aggregate_version bigint, staff_id uuid, profile_id uuid,
-        payload bytea, trace text)
-    """
+    return _insert(many("event", _COLUMNS, array))
 
 
-_ADD = text(insert_from("cast(:events as jsonb)"))
+# The same for one, given by `json_rows.values("event", row_of(...))`.
+INSERT_ONE = _insert(one("event", _COLUMNS))
+_ADD = text(insert_many("cast(:events as jsonb)"))
 
 
-async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
+async def add(connection: Connection, events: Sequence[NewEvent]) -> None:
     """Write events in the caller's transaction, which holds the locks of their aggregates."""
     trace = current_traceparent()
     rows = [row_of(event, trace) for event in events]
@@ -123,7 +126,7 @@ async def add(connection: AsyncConnection, events: Sequence[NewEvent]) -> None:
         await connection.execute(_ADD, {"events": to_json(rows)})
 
 
-def row_of(event: NewEvent, trace: str) -> dict[str, object]:
+def row_of(event: NewEvent, trace: str) -> JsonRow:
     """The row of an event as it is written; `trace` is that of one that has none of its own."""
     return {
         "event_id": uuid7(),

@@ -8,11 +8,11 @@ import hashlib
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
 from services.chassis.errors import AlreadyExists
 from services.chassis.identity import Caller
+from services.chassis.line import AnyRow, Connection
 
 RETENTION = timedelta(days=7)
 
@@ -28,7 +28,7 @@ where clinic_id = :clinic_id and actor = :actor and request_id = :request_id
 
 
 async def find(
-    connection: AsyncConnection, caller: Caller, request_id: UUID, *, method: str, content: str
+    connection: Connection, caller: Caller, request_id: UUID, *, method: str, content: str
 ) -> UUID | None:
     """What a first use of this id made, or None where it was not used yet: for work that is done
     outside of any transaction and claimed when it is done. Raises AlreadyExists as `claim` does."""
@@ -38,7 +38,7 @@ async def find(
 
 
 async def claim(
-    connection: AsyncConnection,
+    connection: Connection,
     caller: Caller,
     request_id: UUID,
     *,
@@ -64,9 +64,7 @@ def _fingerprint(content: str) -> bytes:
     return hashlib.sha256(content.encode()).digest()
 
 
-def _result_of(
-    earlier: Row[tuple[object, ...]], request_id: UUID, method: str, content: str
-) -> UUID:
+def _result_of(earlier: AnyRow, request_id: UUID, method: str, content: str) -> UUID:
     if earlier.method != method or bytes(earlier.fingerprint) != _fingerprint(content):
         raise AlreadyExists(
             "This request_id was used for a different request; make a new one",

@@ -79,9 +79,8 @@ async def compose() -> Service:
     keys = DataKeys(provider, backbone.app, system_clock)
     texts = Texts(keys, chassis.sealing_bytes)
 
-    # A thread that begins is an event, and makes the names of its two people wanted.
-    backbone.app.on_events.append(names_wanted.set)
-    storage = Storage(backbone.app, replica, texts)
+    # A thread that begins makes the names of its two people wanted.
+    storage = Storage(backbone.app, replica, texts, started=names_wanted.set)
     names = Names(backbone.app, backbone.worker)
     archival = Archival(backbone.app, backbone.worker)
     tail, draining = Tail(backbone.worker), asyncio.Event()

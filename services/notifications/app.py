@@ -99,7 +99,7 @@ async def compose() -> Service:
     details = DirectoryClient(directory.channel, directory.peer)
     replica = Replica(backbone.app, details, applied=applied.set)
     feed_replica(backbone, replica, details, directory.events)
-    storage = Storage(backbone.app, replica, held=partial(wake, due))
+    storage = Storage(backbone.app, replica, fell_due=partial(wake, due))
     consume_conversations(backbone, storage, conversations.events, kept=settings.ledger_kept)
     people = Directory(directory.channel, directory.peer, details)
     mail = mail_works(settings, storage=storage, directory=people)
@@ -135,7 +135,7 @@ def reach(backbone: Backbone, name: str, target: str, *, tls: Tls | None) -> Rea
 
 
 def wake(due: Mapping[Channel, Signal], channels: Collection[Channel]) -> None:
-    """Something was held on each of these channels."""
+    """Something is to be sent now on each of these channels."""
     for channel in channels:
         due[channel].set()
 

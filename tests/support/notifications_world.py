@@ -507,7 +507,7 @@ async def notifications_world(
         )
         peer = Peer("directory", signer=Signer(folder / "own.jwk", audience=AUDIENCE))
         replica = Replica(app, stated, applied=lambda: None)
-        storage = Storage(app, replica, held=lambda _: None)
+        storage = Storage(app, replica, fell_due=lambda _: None)
         tokens, page_tokens = UnsubscribeTokens(SEALING_KEY), PageTokens(SEALING_KEY)
         channel = directory_edge.channel
         works = MailWorks(

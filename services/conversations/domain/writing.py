@@ -65,7 +65,8 @@ class Earlier:
 class Loaded:
     """A member with what the database holds for it.
 
-    `conversation` is None where there is none; `people` where the replica lacks one of them.
+    `conversation` is None where the caller has none of this id, `people` where the replica lacks
+    one of them.
     `locked` is false where another transaction holds the thread: the member is not decided now.
     `unread_beyond` counts the other side's live messages after a mark's sequence.
     """

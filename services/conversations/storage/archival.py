@@ -7,7 +7,6 @@ moved meanwhile, or a pass that broke off, is taken up again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import text
@@ -16,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis import outbox
 from services.chassis.database import Database, note_events, scope
 from services.chassis.json_rows import JsonRows, to_json
-from services.chassis.line import Talk
+from services.chassis.line import Row, Talk
 from services.chassis.telemetry import current_traceparent
 from services.conversations.domain.people import Cause, Reason, reasons_in_force
 from services.conversations.storage.conversations import COLUMNS, to_conversation
@@ -72,7 +71,7 @@ with begun as (
         clinic_id uuid, conversation_id uuid, cause text, cause_id uuid, at timestamptz)
     on conflict (clinic_id, conversation_id, cause, cause_id)
         do update set unarchived_at = excluded.unarchived_at where held.unarchived_at is null
-), told as ({outbox.insert_from("cast(:changes as jsonb) -> 'events'")})
+), told as ({outbox.insert_many("cast(:changes as jsonb) -> 'events'")})
 update conversations as c set reasons = new.reasons
 from jsonb_to_recordset(cast(:changes as jsonb) -> 'threads') as new (
     clinic_id uuid, id uuid, reasons text[])
@@ -176,7 +175,7 @@ class _Changes:
             }
         )
 
-    def draw(self, row: SimpleNamespace) -> None:
+    def draw(self, row: Row) -> None:
         """Draw what follows for one thread; raises Incomplete."""
         people = to_people(row)
         if people is None:
@@ -191,7 +190,7 @@ class _Changes:
         for reason in before - in_force:
             self.ended.append(self._change(row, reason, begun=False))
 
-    def _change(self, row: SimpleNamespace, reason: Reason, *, begun: bool) -> dict[str, object]:
+    def _change(self, row: Row, reason: Reason, *, begun: bool) -> dict[str, object]:
         event = archival_changed(to_conversation(row), reason, begun=begun, at=row.now)
         self.events.append(outbox.row_of(event, current_traceparent()))
         return {

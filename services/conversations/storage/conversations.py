@@ -34,6 +34,7 @@ where c.clinic_id = :clinic_id and c.id = :id
 """
 _GET_PLAIN = text(_GET)
 _GET_LOCKED = text(_GET + " for update of c")
+_GET_THEIRS = {side: text(f"{_GET} and c.{side}_id = :person_id") for side in Side}
 _ID_OF_PAIR = text("""
 select id from conversations
 where clinic_id = :clinic_id and staff_id = :staff_id and profile_id = :profile_id
@@ -174,8 +175,9 @@ class Conversations:
 
 
 def thread_for(caller: Caller, id: UUID) -> Statement:
-    """A thread of the caller's clinic, with what the replica holds of its people."""
-    return _GET_PLAIN, {"clinic_id": caller.clinic, "id": id}
+    """A participant's thread, with what the replica holds of its people."""
+    parameters = {"clinic_id": caller.clinic, "id": id, "person_id": caller.person}
+    return _GET_THEIRS[side_of(caller)], parameters
 
 
 def unread_of(clinic_id: UUID, side: Side, person_id: UUID) -> Statement:

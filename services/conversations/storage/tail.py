@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -115,7 +114,7 @@ class Tail:
                 self._at = Position(self._at.incarnation, row.position)
         return len(rows)
 
-    def _route(self, row: SimpleNamespace) -> None:
+    def _route(self, row: AnyRow) -> None:
         for side, person_id in ((Side.STAFF, row.staff_id), (Side.PROFILE, row.profile_id)):
             for watch in self._watches.get((row.clinic_id, side, person_id), ()):
                 watch.put(_to_event(row))

@@ -86,14 +86,17 @@ class Transaction:
 
 
 class Storage:
-    """Transactions for use cases."""
+    """Transactions for use cases; `started` is to be called when threads may have begun."""
 
     def __init__(
         self,
         database: Database,
         replica: Replica,
         texts: Texts,
+        *,
+        started: Callable[[], None] = lambda: None,
     ) -> None:
+        self.started = started
         self._database = database
         self._replica = replica
         self._gate = Gate(database, replica)

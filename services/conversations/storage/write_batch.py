@@ -6,16 +6,15 @@ committed while the locks were awaited.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import text
 
 from services.chassis import outbox
 from services.chassis.database import note_events, scope
-from services.chassis.json_rows import JsonRows, to_json
+from services.chassis.json_rows import JsonRow, JsonRows, many, names, one, to_json, values
 from services.chassis.keys import DataKey
-from services.chassis.line import Talk
+from services.chassis.line import Row, Statement, Talk
 from services.conversations.domain.writing import (
     Earlier,
     Loaded,
@@ -33,73 +32,108 @@ from services.directory_replica.fence import fence_key
 from services.directory_replica.gate import session_refusal
 from services.messaging_rule import Side
 
-_MEMBERS = """
-jsonb_to_recordset(cast(:members as jsonb)) as member (
-    place integer, clinic_id uuid, id uuid, side text, person_id uuid, session_id uuid,
-    request_id uuid, up_to bigint)
-"""
-_LOCK = f"""
-select c.id from {_MEMBERS}
-join conversations as c on c.clinic_id = member.clinic_id and c.id = member.id
-order by c.clinic_id, c.id for update of c
-"""
-_LOCKS = {True: text(_LOCK), False: text(_LOCK + " skip locked")}
+_MEMBER = """place integer, clinic_id uuid, id uuid, side text, person_id uuid, session_id uuid,
+    request_id uuid, up_to bigint"""
+_MESSAGE = """clinic_id uuid, conversation_id uuid, sequence bigint, id uuid, sender_side text,
+    request_id uuid, ciphertext bytea, key_version integer, fingerprint bytea,
+    sent_at timestamptz"""
+_MARK = (
+    "clinic_id uuid, conversation_id uuid, side text, up_to_sequence bigint, read_at timestamptz"
+)
+_THREAD = """clinic_id uuid, id uuid, last_sequence bigint, last_activity_at timestamptz,
+    staff_unread integer, profile_unread integer, staff_read_sequence bigint,
+    profile_read_sequence bigint"""
+
+
+# Another's thread is none: it is not locked, and a refusal takes as long as for no thread (P10).
+_THEIRS = """c.clinic_id = member.clinic_id and c.id = member.id
+    and case member.side when 'staff' then c.staff_id else c.profile_id end = member.person_id"""
+
+
+def _lock(members: str) -> str:
+    return f"""
+    select c.id from {members} join conversations as c on {_THEIRS}
+    order by c.clinic_id, c.id for update of c
+    """
+
+
+def _load(members: str) -> str:
+    # An earlier try is found by its request. With the thread or the clinic to go by, a plan made
+    # while there were few messages would read all of them: hence "not distinct", and the fence of
+    # "offset 0" before the clinic.
+    return f"""
+    select c.clinic_id, c.id, c.staff_id, c.profile_id, c.created_at, c.last_sequence,
+        c.staff_unread, c.profile_unread, c.staff_read_sequence, c.profile_read_sequence,
+        c.last_activity_at, {PEOPLE_COLUMNS},
+        session.session_id is not null as session_known,
+        session.ended_at is null and session.side = member.side
+            and session.person_id = member.person_id as session_alive,
+        earlier.id as earlier_id, earlier.sequence as earlier_sequence,
+        earlier.fingerprint as earlier_fingerprint, earlier.sent_at as earlier_sent_at,
+        earlier.deleted_at as earlier_deleted_at,
+        case when member.up_to < c.last_sequence then (
+            select count(*) from messages as beyond
+            where beyond.clinic_id = c.clinic_id and beyond.conversation_id = c.id
+              and beyond.sequence > member.up_to and beyond.sender_side <> member.side
+              and beyond.deleted_at is null
+        ) else 0 end as unread_beyond,
+        clock_timestamp() as now
+    from {members}
+    left join conversations as c on {_THEIRS}
+    left join replica_sessions as session
+        on session.clinic_id = member.clinic_id and session.session_id = member.session_id
+    left join lateral (
+        select * from messages as tried
+        where tried.request_id = member.request_id and tried.sender_side = member.side
+          and tried.conversation_id is not distinct from c.id
+        offset 0
+    ) as earlier on earlier.clinic_id = c.clinic_id
+    {PEOPLE_JOINS}
+    order by member.place
+    """
+
+
+def _post(messages: str) -> str:
+    columns = names(_MESSAGE)
+    return f"insert into messages ({columns}) select {columns} from {messages}"
+
+
+def _mark(marks: str) -> str:
+    columns = names(_MARK)
+    return f"insert into read_marks ({columns}) select {columns} from {marks}"
+
+
+def _move(threads: str) -> str:
+    return f"""
+    update conversations as c
+    set last_sequence = thread.last_sequence, last_activity_at = thread.last_activity_at,
+        staff_unread = thread.staff_unread, profile_unread = thread.profile_unread,
+        staff_read_sequence = thread.staff_read_sequence,
+        profile_read_sequence = thread.profile_read_sequence
+    from {threads} where c.clinic_id = thread.clinic_id and c.id = thread.id
+    """
+
+
+_MEMBERS = many("member", _MEMBER, "cast(:members as jsonb)")
+_LOCK_ALL = {True: text(_lock(_MEMBERS)), False: text(_lock(_MEMBERS) + " skip locked")}
+_LOAD_ALL = text(_load(_MEMBERS))
+_STORE_ALL = text(f"""
+with posted as ({_post(many("message", _MESSAGE, "cast(:batch as jsonb) -> 'messages'"))}),
+marked as ({_mark(many("mark", _MARK, "cast(:batch as jsonb) -> 'marks'"))}),
+told as ({outbox.insert_many("cast(:batch as jsonb) -> 'events'")})
+{_move(many("thread", _THREAD, "cast(:batch as jsonb) -> 'threads'"))}
+""")
+# One by one is how sends come to a clinic that is not busy.
+_ALONE = one("member", _MEMBER)
+_LOCK_ONE = {True: text(_lock(_ALONE)), False: text(_lock(_ALONE) + " skip locked")}
+_LOAD_ONE = text(_load(_ALONE))
+_STORE_ONE = text(f"""
+with posted as ({_post(one("message", _MESSAGE))}), told as ({outbox.INSERT_ONE})
+{_move(one("thread", _THREAD))}
+""")
 _FENCE = text(
     "select pg_advisory_xact_lock_shared(key) from unnest(cast(:keys as bigint[])) as key"
 )
-# An earlier try is found by its request: "not distinct" keeps the thread's whole index out of it.
-_LOAD = text(f"""
-select c.clinic_id, c.id, c.staff_id, c.profile_id, c.created_at, c.last_sequence,
-    c.staff_unread, c.profile_unread, c.staff_read_sequence, c.profile_read_sequence,
-    c.last_activity_at, {PEOPLE_COLUMNS},
-    session.session_id is not null as session_known,
-    session.ended_at is null and session.side = member.side
-        and session.person_id = member.person_id as session_alive,
-    earlier.id as earlier_id, earlier.sequence as earlier_sequence,
-    earlier.fingerprint as earlier_fingerprint, earlier.sent_at as earlier_sent_at,
-    earlier.deleted_at as earlier_deleted_at,
-    case when member.up_to < c.last_sequence then (
-        select count(*) from messages as beyond
-        where beyond.clinic_id = c.clinic_id and beyond.conversation_id = c.id
-          and beyond.sequence > member.up_to and beyond.sender_side <> member.side
-          and beyond.deleted_at is null
-    ) else 0 end as unread_beyond,
-    clock_timestamp() as now
-from {_MEMBERS}
-left join conversations as c on c.clinic_id = member.clinic_id and c.id = member.id
-left join replica_sessions as session
-    on session.clinic_id = member.clinic_id and session.session_id = member.session_id
-left join messages as earlier on earlier.clinic_id = c.clinic_id
-    and earlier.request_id = member.request_id and earlier.sender_side = member.side
-    and earlier.conversation_id is not distinct from c.id
-{PEOPLE_JOINS}
-order by member.place
-""")
-_STORE = text(f"""
-with posted as (
-    insert into messages (clinic_id, conversation_id, sequence, id, sender_side, request_id,
-                          ciphertext, key_version, fingerprint, sent_at)
-    select * from jsonb_to_recordset(cast(:batch as jsonb) -> 'messages') as message (
-        clinic_id uuid, conversation_id uuid, sequence bigint, id uuid, sender_side text,
-        request_id uuid, ciphertext bytea, key_version integer, fingerprint bytea,
-        sent_at timestamptz)
-), marked as (
-    insert into read_marks (clinic_id, conversation_id, side, up_to_sequence, read_at)
-    select * from jsonb_to_recordset(cast(:batch as jsonb) -> 'marks') as mark (
-        clinic_id uuid, conversation_id uuid, side text, up_to_sequence bigint,
-        read_at timestamptz)
-), told as ({outbox.insert_from("cast(:batch as jsonb) -> 'events'")})
-update conversations as c
-set last_sequence = new.last_sequence, last_activity_at = new.last_activity_at,
-    staff_unread = new.staff_unread, profile_unread = new.profile_unread,
-    staff_read_sequence = new.staff_read_sequence,
-    profile_read_sequence = new.profile_read_sequence
-from jsonb_to_recordset(cast(:batch as jsonb) -> 'threads') as new (
-    clinic_id uuid, id uuid, last_sequence bigint, last_activity_at timestamptz,
-    staff_unread integer, profile_unread integer, staff_read_sequence bigint,
-    profile_read_sequence bigint)
-where c.clinic_id = new.clinic_id and c.id = new.id
-""")
 
 
 async def load(
@@ -111,12 +145,16 @@ async def load(
     holds come back unlocked.
     """
     clinics = {member.caller.clinic for member in batch}
-    members = {"members": to_json([_member_row(*numbered) for numbered in enumerate(batch)])}
+    members = [_member_row(*numbered) for numbered in enumerate(batch)]
+    if len(members) == 1:
+        lock, read, parameters = _LOCK_ONE[wait], _LOAD_ONE, values("member", members[0])
+    else:
+        lock, read, parameters = _LOCK_ALL[wait], _LOAD_ALL, {"members": to_json(members)}
     _, locks, _, rows = await talk.ask(
         scope(clinics),
-        (_LOCKS[wait], members),
+        (lock, parameters),
         (_FENCE, {"keys": sorted(map(fence_key, clinics))}),
-        (_LOAD, members),
+        (read, parameters),
     )
     locked = frozenset(row.id for row in locks)
     loaded = [_to_loaded(member, row, locked) for member, row in zip(batch, rows, strict=True)]
@@ -142,10 +180,21 @@ async def store(
             "threads": [_thread_row(thread) for thread in changed],
         }
         note_events(talk)
-        await talk.ask((_STORE, {"batch": to_json(batch)}), commit=True)
+        await talk.ask(_stored(batch), commit=True)
 
 
-def _member_row(place: int, member: Member) -> dict[str, object]:
+def _stored(batch: Mapping[str, JsonRows]) -> Statement:
+    match batch:
+        case {"messages": [message], "marks": [], "events": [event], "threads": [thread]}:
+            return _STORE_ONE, {
+                **values("message", message),
+                **values("event", event),
+                **values("thread", thread),
+            }
+    return _STORE_ALL, {"batch": to_json(batch)}
+
+
+def _member_row(place: int, member: Member) -> JsonRow:
     caller = member.caller
     return {
         "place": place,
@@ -159,7 +208,7 @@ def _member_row(place: int, member: Member) -> dict[str, object]:
     }
 
 
-def _to_loaded(member: Member, row: SimpleNamespace, locked: frozenset[UUID]) -> Loaded:
+def _to_loaded(member: Member, row: Row, locked: frozenset[UUID]) -> Loaded:
     return Loaded(
         member=member,
         session_refusal=session_refusal(known=row.session_known, alive=row.session_alive),
@@ -171,7 +220,7 @@ def _to_loaded(member: Member, row: SimpleNamespace, locked: frozenset[UUID]) ->
     )
 
 
-def _to_earlier(row: SimpleNamespace) -> Earlier:
+def _to_earlier(row: Row) -> Earlier:
     return Earlier(
         message_id=row.earlier_id,
         sequence=row.earlier_sequence,
@@ -224,7 +273,7 @@ def _event_rows(threads: Sequence[Thread], now: datetime) -> JsonRows:
     ]
 
 
-def _thread_row(thread: Thread) -> dict[str, object]:
+def _thread_row(thread: Thread) -> JsonRow:
     return {
         "clinic_id": thread.conversation.clinic_id,
         "id": thread.conversation.id,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.database import Database
+from services.chassis.line import Connection
 from services.notifications.domain.clear import LEASE, WAIT, Claimed, Clear
 from services.notifications.domain.fact import ConversationRead, MessageDeleted
 
@@ -81,7 +81,7 @@ where due_at <= clock_timestamp() order by due_at limit :most
 class Clears:
     """Of any clinics of the transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def want_after_reads(self, facts: Sequence[ConversationRead]) -> None:

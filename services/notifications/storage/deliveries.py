@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
+from services.chassis.line import AnyRow, Connection
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import (
     Channel,
@@ -58,7 +58,7 @@ class Selection:
 class Deliveries:
     """The caller's clinic's rows, to be read; `Ledger` writes them."""
 
-    def __init__(self, connection: AsyncConnection, clinic_id: UUID) -> None:
+    def __init__(self, connection: Connection, clinic_id: UUID) -> None:
         self._connection = connection
         self._clinic_id = clinic_id
 
@@ -90,11 +90,11 @@ class Deliveries:
         return to_deliveries(await self._connection.execute(_PAGES[by], parameters))
 
 
-def to_deliveries(rows: Iterable[Row[tuple[object, ...]]]) -> list[Delivery]:
+def to_deliveries(rows: Iterable[AnyRow]) -> list[Delivery]:
     return [_to_delivery(row) for row in rows]
 
 
-def _to_delivery(row: Row[tuple[object, ...]]) -> Delivery:
+def _to_delivery(row: AnyRow) -> Delivery:
     return Delivery(
         id=row.id,
         clinic_id=row.clinic_id,

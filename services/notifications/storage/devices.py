@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
+from services.chassis.line import AnyRow, Connection
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import Recipient, Whom
 from services.notifications.domain.device import Device, DeviceAddress, Platform
@@ -97,7 +97,7 @@ select count(*) from unbound
 class Devices:
     """Of the caller's clinic."""
 
-    def __init__(self, connection: AsyncConnection, clinic_id: UUID) -> None:
+    def __init__(self, connection: Connection, clinic_id: UUID) -> None:
         self._connection = connection
         self._clinic_id = clinic_id
 
@@ -192,7 +192,7 @@ class Devices:
 
 
 async def devices_of(
-    connection: AsyncConnection, profiles: Collection[Whom]
+    connection: Connection, profiles: Collection[Whom]
 ) -> Mapping[Whom, list[DeviceAddress]]:
     """Where pushes to these profiles go, of any clinics of the transaction."""
     found: dict[tuple[UUID, UUID], list[DeviceAddress]] = {}
@@ -205,11 +205,11 @@ async def devices_of(
     return {whom: found.get((whom.clinic_id, whom.recipient.id), []) for whom in profiles}
 
 
-def _to_device(row: Row[tuple[object, ...]]) -> Device:
+def _to_device(row: AnyRow) -> Device:
     return Device(id=row.id, platform=Platform(row.platform), registered_at=row.registered_at)
 
 
-def _to_address(row: Row[tuple[object, ...]]) -> DeviceAddress:
+def _to_address(row: AnyRow) -> DeviceAddress:
     return DeviceAddress(
         clinic_id=row.clinic_id,
         id=row.id,

@@ -72,7 +72,7 @@ class Due:
     ) -> Sequence[DueDispatch]:
         """Those whose time has come, or whose worker is gone; the longest waiting first."""
         parameters = {"channel": channel, "besides": list(besides), "most": most}
-        rows = await self._worker.connect(lambda c: c.execute(_DUE, parameters))
+        [rows] = await self._worker.exchange((_DUE, parameters))
         return [
             DueDispatch(
                 row.clinic_id,

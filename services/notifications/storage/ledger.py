@@ -10,16 +10,16 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.json_rows import to_json
+from services.chassis.line import Connection
 from services.notifications.domain.delivery import (
     Channel,
     Delivery,
     Dispatch,
     Recipient,
-    State,
     Whom,
+    is_claimable,
 )
 from services.notifications.domain.fact import ConversationRead, MessageDeleted
 from services.notifications.storage.deliveries import COLUMNS, to_deliveries, to_row
@@ -45,15 +45,17 @@ where held.clinic_id = new.clinic_id and held.id = new.id
 """)
 # A dispatch that may have reached the provider already takes nothing further in.
 _OPEN_DISPATCHES = text("""
-select distinct on (held.clinic_id, held.recipient_id, held.conversation_id, held.channel)
-    held.clinic_id, held.recipient_id, held.conversation_id, held.channel,
-    held.dispatch_id, held.due_at
+select asked.*, held.dispatch_id, held.due_at
 from unnest(cast(:clinics as uuid[]), cast(:recipients as uuid[]),
             cast(:conversations as uuid[]), cast(:channels as text[]))
-    as asked (clinic_id, recipient_id, conversation_id, channel)
-join deliveries as held using (clinic_id, recipient_id, conversation_id, channel)
-where held.state = 'HELD' and not held.resent
-order by held.clinic_id, held.recipient_id, held.conversation_id, held.channel, held.due_at
+    as asked (clinic_id, recipient_id, conversation_id, channel),
+lateral (
+    select dispatch_id, due_at from deliveries
+    where clinic_id = asked.clinic_id and recipient_id = asked.recipient_id
+      and conversation_id = asked.conversation_id and channel = asked.channel
+      and state = 'HELD' and not resent
+    order by due_at limit 1
+) as held
 """)
 _NAMED = ", ".join(f"held.{column.strip()}" for column in COLUMNS.split(","))
 _OF_DISPATCHES = text(f"""
@@ -115,11 +117,12 @@ class Burst:
 
 
 class Ledger:
-    """`holds` are the channels that it has left something to be sent by."""
+    """`due` are the channels that it has left something to be sent by now."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection, now: datetime) -> None:
         self._connection = connection
-        self.holds: set[Channel] = set()
+        self._now = now
+        self.due: set[Channel] = set()
 
     async def lock(self, people: Iterable[Whom]) -> None:
         """One transaction at a time decides and moves what concerns these people.
@@ -144,7 +147,7 @@ class Ledger:
             await self._connection.execute(_SAVE, {"rows": _rows(deliveries)})
 
     def _note(self, deliveries: Sequence[Delivery]) -> None:
-        self.holds |= {each.channel for each in deliveries if each.state is State.HELD}
+        self.due |= {each.channel for each in deliveries if is_claimable(each, now=self._now)}
 
     async def open_dispatches(self, bursts: Collection[Burst]) -> Mapping[Burst, Dispatch]:
         """The dispatches that still wait, which further messages of the thread join (I42)."""

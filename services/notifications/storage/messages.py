@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis.line import Connection
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import Reason
 from services.notifications.domain.fact import ConversationRead, MessageDeleted
@@ -55,7 +55,7 @@ class Told:
 class Messages:
     """Of any clinics of the transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def mark_read(self, facts: Sequence[ConversationRead]) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import TextClause, text
 
+from services.chassis.line import AnyRow, Connection
 from services.directory_replica.states import (
     ClinicState,
     EndCause,
@@ -58,9 +58,6 @@ from derived group by clinic_id, person_id
 """)
 
 
-_Found = Row[tuple[object, ...]]
-
-
 @dataclass(frozen=True, slots=True)
 class Missing:
     """A state that the replica lacks."""
@@ -99,7 +96,7 @@ class _Clinic:
 class People:
     """Of any clinics of the transaction. Raises NotHeld for what the replica lacks."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def circumstances(
@@ -184,7 +181,7 @@ class People:
 
     async def _named(
         self, statement: TextClause, people: Collection[Whom], **further: object
-    ) -> Iterable[_Found]:
+    ) -> Iterable[AnyRow]:
         """Rows of a statement about people, given as clinics and ids; none about nobody."""
         if not people:
             return []
@@ -213,7 +210,7 @@ def _missing(whom: Whom) -> Missing:
     return Missing(whom.clinic_id, kind, whom.recipient.id)
 
 
-def _to_session(row: _Found) -> Session:
+def _to_session(row: AnyRow) -> Session:
     return Session(
         opened_at=row.opened_at,
         last_activity_at=row.last_activity_at,

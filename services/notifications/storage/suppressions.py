@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
 from services.chassis.ids import uuid7
+from services.chassis.line import AnyRow, Connection
 from services.messaging_rule import Side
 from services.notifications.domain.delivery import Recipient
 from services.notifications.domain.suppression import Suppression, SuppressionReason
@@ -45,7 +45,7 @@ _PAGE_OF_ONE = text(_PAGE + " and recipient_id = :recipient_id" + _PAGE_END)
 class Suppressions:
     """Of the caller's clinic. A recipient with a new address is mailed again."""
 
-    def __init__(self, connection: AsyncConnection, clinic_id: UUID) -> None:
+    def __init__(self, connection: Connection, clinic_id: UUID) -> None:
         self._connection = connection
         self._clinic_id = clinic_id
 
@@ -107,11 +107,11 @@ class Suppressions:
         return _to_suppressions(await self._connection.execute(_PAGE_OF_ONE, parameters))
 
 
-def _to_suppressions(rows: Iterable[Row[tuple[object, ...]]]) -> list[Suppression]:
+def _to_suppressions(rows: Iterable[AnyRow]) -> list[Suppression]:
     return [_to_suppression(row) for row in rows]
 
 
-def _to_suppression(row: Row[tuple[object, ...]]) -> Suppression:
+def _to_suppression(row: AnyRow) -> Suppression:
     return Suppression(
         id=row.id,
         recipient=Recipient(Side(row.recipient_side), row.recipient_id),

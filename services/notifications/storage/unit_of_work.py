@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from services.chassis import audit, inbox, outbox, requests
 from services.chassis.batching import Batcher
-from services.chassis.database import Database
+from services.chassis.database import Database, scope
 from services.chassis.errors import DomainError, Unavailable
 from services.chassis.identity import Caller
+from services.chassis.line import Connection, Talk
 from services.directory_replica.gate import Gate
 from services.directory_replica.replica import Replica
 from services.notifications.domain.delivery import Channel, Delivery, Recipient, Whom
@@ -46,14 +45,14 @@ class ClinicsCommand(Protocol):
 CC = TypeVar("CC", bound=CallersCommand)
 OC = TypeVar("OC", bound=ClinicsCommand)
 R = TypeVar("R")
-Body = Callable[[AsyncConnection, datetime], Awaitable[tuple[R, Ledger]]]
+Body = Callable[[Connection, datetime], Awaitable[tuple[R, Ledger]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The stores of one transaction over some clinics; `now` is when it began."""
 
-    connection: AsyncConnection
+    connection: Connection
     now: datetime
     ledger: Ledger
     messages: Messages
@@ -103,7 +102,7 @@ class Batch:
 class Transaction:
     """The stores of one transaction, scoped to one clinic; `now` is when it began."""
 
-    connection: AsyncConnection
+    connection: Connection
     clinic_id: UUID
     now: datetime
     batch: Batch
@@ -150,19 +149,19 @@ class Transaction:
 
 
 class Storage:
-    """Transactions for use cases; `held` is told after those that left something to be sent."""
+    """Transactions for use cases; `fell_due` is told after those that left something due."""
 
     def __init__(
         self,
         database: Database,
         replica: Replica,
         *,
-        held: Callable[[Collection[Channel]], None],
+        fell_due: Callable[[Collection[Channel]], None],
     ) -> None:
         self._database = database
         self._replica = replica
         self._gate = Gate(database, replica)
-        self._held = held
+        self._fell_due = fell_due
 
     async def run(self, work: Callable[[Transaction, CC], Awaitable[R]], command: CC) -> R:
         """`work(tx, command)` in one transaction of the caller's clinic and session.
@@ -171,7 +170,7 @@ class Storage:
         where they could not be had.
         """
 
-        async def body(connection: AsyncConnection, now: datetime) -> tuple[R, Ledger]:
+        async def body(connection: Connection, now: datetime) -> tuple[R, Ledger]:
             tx = _transaction(connection, command.caller.clinic, now)
             return await work(tx, command), tx.batch.ledger
 
@@ -189,7 +188,7 @@ class Storage:
         directory then gave. Raises NotHeld where they could not be had.
         """
 
-        async def body(connection: AsyncConnection, now: datetime) -> tuple[R, Ledger]:
+        async def body(connection: Connection, now: datetime) -> tuple[R, Ledger]:
             tx = _transaction(connection, command.clinic_id, now)
             return await work(tx, command), tx.batch.ledger
 
@@ -200,7 +199,7 @@ class Storage:
     ) -> R:
         """As `act`, for many commands of any clinics in one transaction."""
 
-        async def body(connection: AsyncConnection, now: datetime) -> tuple[R, Ledger]:
+        async def body(connection: Connection, now: datetime) -> tuple[R, Ledger]:
             tx = _batch(connection, now)
             return await work(tx, commands), tx.ledger
 
@@ -218,17 +217,21 @@ class Storage:
         return Batcher(commit, key=_clinic_of).submit
 
     async def _acted(self, body: Body[R], clinics: Collection[UUID]) -> R:
+        async def work(talk: Talk) -> tuple[R, Ledger]:
+            [[began]] = await talk.ask(scope(clinics))
+            return await body(talk, began.transaction_timestamp)
+
         for _ in range(_LOOK_UPS):
             try:
-                return self._told(await self._database.transact(body, clinics=clinics))
+                return self._told(await self._database.talk(work, waits=True))
             except NotHeld as lacking:
                 await self._look_up(lacking)
-        return self._told(await self._database.transact(body, clinics=clinics))
+        return self._told(await self._database.talk(work, waits=True))
 
     def _told(self, done: tuple[R, Ledger]) -> R:
         result, ledger = done
-        if ledger.holds:
-            self._held(ledger.holds)
+        if ledger.due:
+            self._fell_due(ledger.due)
         return result
 
     async def _look_up_for_caller(self, lacking: NotHeld) -> None:
@@ -260,18 +263,18 @@ def _clinic_of(command: ClinicsCommand) -> UUID:
     return command.clinic_id
 
 
-def _batch(connection: AsyncConnection, now: datetime) -> Batch:
+def _batch(connection: Connection, now: datetime) -> Batch:
     return Batch(
         connection=connection,
         now=now,
-        ledger=Ledger(connection),
+        ledger=Ledger(connection, now),
         messages=Messages(connection),
         people=People(connection),
         clears=Clears(connection),
     )
 
 
-def _transaction(connection: AsyncConnection, clinic_id: UUID, now: datetime) -> Transaction:
+def _transaction(connection: Connection, clinic_id: UUID, now: datetime) -> Transaction:
     return Transaction(
         connection=connection,
         clinic_id=clinic_id,
