@@ -137,7 +137,7 @@ def _row(state: State) -> dict[str, object]:
 
 def _json_value(value: object) -> object:
     if isinstance(value, timedelta):
-        return f"{value.total_seconds()} seconds"
+        return f"{value.total_seconds():f} seconds"  # never as 1e-06
     if isinstance(value, datetime):
         return value.isoformat()
     return value

@@ -59,6 +59,15 @@ async def test_every_fact_of_a_state_is_held(replica, held, clinic_id):
     assert [await held(state) for state in states] == states
 
 
+@pytest.mark.parametrize("hold", [timedelta(microseconds=1), timedelta(days=10_000)])
+async def test_a_time_of_any_length_is_held(replica, held, clinic_id, hold):
+    state = replace(a_clinic(clinic_id), mail_hold=hold)
+
+    await replica.apply([state])
+
+    assert await held(state) == state
+
+
 @pytest.mark.parametrize(
     ("before", "after", "kept"),
     [
