@@ -49,7 +49,7 @@ class Backbone:
         self._sequencer = Sequencer(
             self.worker, positioned=self._positioned, noticed=self._wake_readers
         )
-        self._relay = Relay(self.worker, source=name, publish=self.bus.publish)
+        self._relay = Relay(self.worker, source=name, publish=self.bus.publish_all)
         for database in (self.app, self.worker):
             database.on_events.append(self._sequencer.committed.set)
         self.on_positioned: list[Callable[[], None]] = [self._relay.positioned.set]

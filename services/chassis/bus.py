@@ -8,7 +8,7 @@ tries again.
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from nats.aio.client import Client
@@ -25,27 +25,24 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+from nats.js.errors import NotFoundError
 
-from services.chassis.envelope import size, to_headers
 from services.chassis.errors import Unavailable
 from services.chassis.logs import get_logger
 from services.chassis.outbox import Event
-from services.chassis.relay import Refused
+from services.chassis.publishing import PUBLISH_SECONDS, Publisher, StreamGone
+from services.chassis.relay import Failure
 
-PUBLISH_SECONDS = 2.0
 ACK_WAIT_SECONDS = 30
 RECONNECT_SECONDS = (0.5, 1.5)
 HEARTBEAT_SECONDS = 1.0
-# The stream, or the account, has no room left: room is made, and then it goes on.
-_FULL = frozenset({10077, 10002})
 _WEEK_SECONDS = 7 * 86_400
 _DUPLICATES_SECONDS = 600
 _BATCH = 200
 # A lone event is handed over at once, a crowd in batches: fewer transactions for all of them. A
 # flood, as an import is, gathers longer, and so does who is slow, so that under load this takes a
 # part of the time only; a full batch has more behind it that is waiting already.
-GATHER_SECONDS = 0.04
+GATHER_SECONDS = 0.06
 _FLOOD_SECONDS = 0.1
 _FLOOD = 32
 _EXPIRES_SECONDS = 5
@@ -66,6 +63,7 @@ class Bus:
         self._replicas = replicas
         self._client = Client()
         self._context: JetStreamContext | None = None
+        self._publisher: Publisher | None = None
         self._ended = asyncio.Event()
         self._ended.set()
         self._wake_handlers: dict[str, Callable[[], None]] = {}
@@ -84,7 +82,8 @@ class Bus:
 
     async def _connect(self) -> None:
         # A new one each time: a client that was closed is of no use any more.
-        self._client, self._context = (client := Client()), None
+        self._client = client = Client()
+        self._context = self._publisher = None
         await client.connect(
             self._url,
             name=self._service,
@@ -100,6 +99,9 @@ class Bus:
         )
         for subject, handler in self._wake_handlers.items():
             await client.subscribe(subject, cb=_ignoring_message(handler))
+        publisher = Publisher(client)
+        await publisher.listen()
+        self._publisher = publisher
         if not client.is_closed:
             self._ended.clear()
             log.info("bus_connected")
@@ -127,35 +129,38 @@ class Bus:
             self._context = client.jetstream(timeout=PUBLISH_SECONDS)
         return self._context
 
+    @property
+    def publisher(self) -> Publisher:
+        """Of the connection; raises Unavailable while there is none."""
+        if self._publisher is None or not self._client.is_connected:
+            raise Unavailable("NATS is out of reach")
+        return self._publisher
+
     async def close(self) -> None:
         if self._client.is_connected:
             await self._client.drain()
         elif not self._ended.is_set():
             await self._client.close()
 
-    async def publish(self, event: Event) -> None:
-        """Returns once the stream has stored it.
+    async def publish_all(self, events: Sequence[Event]) -> Sequence[Failure | None]:
+        """What stood in the way of each; None once the stream has stored it.
 
-        Raises Unavailable where that is not known (the same id may be published again), Refused
-        where NATS will never take it.
+        Unavailable where that is not known (the same id may be published again), Refused where NATS
+        will never take it.
         """
-        jetstream, headers = self.jetstream, to_headers(event)
-        # More than this, headers included, and the server would end the whole connection.
-        if size(headers, event.payload) > self._client.max_payload:
-            raise Refused
         try:
-            await jetstream.publish(
-                event.subject, event.payload, timeout=PUBLISH_SECONDS, headers=headers
-            )
-        except NoStreamResponseError:
-            await self.ensure_stream(self._service)
-            raise Unavailable("The stream was gone and has been made again") from None
-        except APIError as error:
-            if error.err_code in _FULL or (error.code or 500) >= 500:
-                raise Unavailable("The stream takes no events now") from error
-            raise Refused from error
-        except (NatsError, TimeoutError) as error:
-            raise Unavailable("The event may not have been stored") from error
+            failures = await self.publisher.publish(events)
+            if any(isinstance(failure, StreamGone) for failure in failures):
+                await self.ensure_stream(self._service)
+        except Unavailable as error:
+            return [error] * len(events)
+        return failures
+
+    async def publish(self, event: Event) -> None:
+        """As `publish_all` for one, which raises what stood in its way."""
+        [failure] = await self.publish_all([event])
+        if failure is not None:
+            raise failure
 
     def on_wake(self, service: str, handler: Callable[[], None]) -> None:
         """Call `handler` when another copy of `service` has positioned events; before `run`."""

@@ -26,7 +26,7 @@ POLL_SECONDS = 0.25
 UNTOLD_SECONDS = 2.0
 # A lone event is numbered at once, a crowd in passes: each wakes the readers of every copy. Under
 # load, numbering takes a part of the time only; a stall is followed by no rest of its length.
-GATHER_SECONDS = 0.008
+GATHER_SECONDS = 0.015
 _MOST_REST = 0.05
 RETENTION = timedelta(days=7)
 _PASS_ROWS = 1_000

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import groupby
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -17,7 +17,7 @@ LEASE_SECONDS = 10
 # What was positioned together is published together; nobody waits for an event this long. A pass
 # that took long makes the next one larger: under load, publishing takes a part of the time only. A
 # stall is followed by no rest of its length.
-GATHER_SECONDS = 0.015
+GATHER_SECONDS = 0.03
 _MOST_REST = 0.1
 IN_FLIGHT = 64
 _MOST = 4 * IN_FLIGHT
@@ -46,17 +46,19 @@ _RELEASE = text("""
 update outbox_head set published_position = greatest(published_position, :published),
     relay_until = '-infinity' where relay_owner = :owner
 """)
-Publish = Callable[[Event], Awaitable[None]]
+Failure = Unavailable | Refused
+# What stood in the way of each event; None where it was stored.
+PublishAll = Callable[[Sequence[Event]], Awaitable[Sequence[Failure | None]]]
 
 
 class Relay:
     """Publishes from the published position on, in order within an aggregate.
 
     One relay holds a lease; two for a moment are harmless, for every copy of an event carries the
-    same `Nats-Msg-Id`. `publish` raises Unavailable for "not now, or not known", Refused for never.
+    same `Nats-Msg-Id`. `publish` says Unavailable for "not now, or not known", Refused for never.
     """
 
-    def __init__(self, database: Database, *, source: str, publish: Publish) -> None:
+    def __init__(self, database: Database, *, source: str, publish: PublishAll) -> None:
         self.positioned = Signal()
         self._database = database
         self._source = source
@@ -111,24 +113,17 @@ class Relay:
 
     async def _publish_all(self, events: Sequence[Event]) -> int:
         """The last position before which everything is published."""
-        slots = asyncio.Semaphore(IN_FLIGHT)
-        ordered = sorted(events, key=lambda event: (str(event.aggregate_id), event.position))
-        chains = [list(chain) for _, chain in groupby(ordered, lambda event: event.aggregate_id)]
-        failed = await asyncio.gather(*(self._publish_chain(chain, slots) for chain in chains))
-        first_failed = min((position for position in failed if position is not None), default=None)
-        return events[-1].position if first_failed is None else first_failed - 1
-
-    async def _publish_chain(self, chain: Sequence[Event], slots: asyncio.Semaphore) -> int | None:
-        """Publish one aggregate's events in order; the first position that failed, or None."""
-        async with slots:
-            for event in chain:
-                try:
-                    await self._publish(event)
-                except Unavailable:
-                    return event.position
-                except Refused as error:
-                    await self._park(event, error)
-        return None
+        failed: dict[UUID, int] = {}
+        left = list(events)
+        while left:
+            wave, left = _wave(left)
+            for event, failure in zip(wave, await self._publish(wave), strict=True):
+                if isinstance(failure, Refused):
+                    await self._park(event, failure)
+                elif failure is not None:
+                    failed[event.aggregate_id] = event.position
+            left = [event for event in left if event.aggregate_id not in failed]
+        return min(failed.values(), default=events[-1].position + 1) - 1
 
     async def _park(self, event: Event, error: Refused) -> None:
         """Keep what NATS refuses for good as a dead letter."""
@@ -142,3 +137,15 @@ class Relay:
     async def _release(self) -> None:
         parameters = {"owner": self._owner, "published": self._published}
         await self._database.connect(lambda c: c.execute(_RELEASE, parameters))
+
+
+def _wave(events: Sequence[Event]) -> tuple[Sequence[Event], list[Event]]:
+    """Those that may be under way together, one of an aggregate at most; and the others."""
+    wave: dict[UUID, Event] = {}
+    later: list[Event] = []
+    for event in events:
+        if event.aggregate_id in wave or len(wave) == IN_FLIGHT:
+            later.append(event)
+        else:
+            wave[event.aggregate_id] = event
+    return list(wave.values()), later

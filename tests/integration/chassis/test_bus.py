@@ -85,7 +85,7 @@ async def test_a_repeat_of_an_event_is_stored_once(operator, bus, worker, events
 
 
 async def test_events_written_while_nats_is_down_all_arrive_after(broker, bus, app, worker):
-    relay = _relay(worker, bus.publish)
+    relay = _relay(worker, bus.publish_all)
     wake = relay.positioned.set
     sequencer = Sequencer(worker, positioned=wake, noticed=wake)
     thing, clinic = uuid4(), uuid4()
@@ -110,7 +110,7 @@ async def test_events_written_while_nats_is_down_all_arrive_after(broker, bus, a
 
 async def test_a_stream_that_is_gone_is_made_again(operator, bus, worker, events):
     await operator.delete_stream(SOURCE.upper())
-    relay = _relay(worker, bus.publish)
+    relay = _relay(worker, bus.publish_all)
 
     async def all_stored():
         await relay.relay()
@@ -122,7 +122,7 @@ async def test_a_stream_that_is_gone_is_made_again(operator, bus, worker, events
 async def test_a_full_stream_is_waited_for(operator, bus, worker, events, look):
     config = (await operator.stream_info(SOURCE.upper())).config
     await operator.update_stream(replace(config, max_msgs=2))
-    relay = _relay(worker, bus.publish)
+    relay = _relay(worker, bus.publish_all)
     await _relay_all(relay)
     assert len(await _stored(operator)) == 2
     assert look("select published_position < 5 from outbox_head") == [(True,)]
@@ -143,7 +143,7 @@ async def test_an_event_too_large_becomes_a_dead_letter_and_is_passed_over(
     await write(app, a_fact(payload=b"small"))
     await _positioned(worker)
 
-    await _relay_all(_relay(worker, bus.publish))
+    await _relay_all(_relay(worker, bus.publish_all))
 
     assert await _stored(operator) == [2]
     assert look("select consumer, position from dead_letters") == [("relay", 1)]
@@ -154,7 +154,7 @@ async def test_the_largest_event_that_nats_takes_is_published(operator, bus, app
     await write(app, a_fact(payload=bytes(bus.client.max_payload - 1_000)))
     await _positioned(worker)
 
-    await _relay_all(_relay(worker, bus.publish))
+    await _relay_all(_relay(worker, bus.publish_all))
 
     assert await _stored(operator) == [1]
     assert look("select from dead_letters") == []

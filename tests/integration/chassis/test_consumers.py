@@ -311,7 +311,7 @@ async def test_a_store_that_is_lost_is_made_again_and_the_sweep_brings_what_is_m
     broker, buses, app, worker, intake, effects, had_effect
 ):
     ours, theirs = buses
-    relay = Relay(worker, source=SOURCE, publish=ours.publish)
+    relay = Relay(worker, source=SOURCE, publish=ours.publish_all)
     wake = relay.positioned.set
     sequencer = Sequencer(worker, positioned=wake, noticed=wake)
 
