@@ -79,8 +79,9 @@ class Batcher(Generic[M, R]):
             self._start(self._drive_road())
         # Until it is answered, also where nobody waits for that any more.
         self._waiting += 1
-        entry.answer.add_done_callback(self._answered)
-        return await asyncio.shield(entry.answer)
+        answer.add_done_callback(self._answered)
+        await asyncio.wait((answer,))  # a caller who leaves does not take the answer along
+        return answer.result()
 
     def _answered(self, answer: asyncio.Future[R]) -> None:
         self._waiting -= 1

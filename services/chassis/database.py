@@ -104,7 +104,7 @@ class Database:
         return await self._on_line(lines, work, deadline)
 
     async def _on_line(self, lines: "_Lines", work: TalkWork[T], deadline: float) -> T:
-        line = await _had(lines.free.get(), deadline)
+        line = await lines.take(deadline)
         return await self._finished(
             lambda ends_at: self._once_on_line(line, work, ends_at),
             deadline,
@@ -125,11 +125,11 @@ class Database:
         ends_at = asyncio.get_running_loop().time() + deadline
         task = asyncio.create_task(_repeated(once, ends_at))
         task.add_done_callback(partial(_ended, on_end))
-        try:
-            async with asyncio.timeout_at(ends_at):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            raise Unavailable("The database took too long; repeat the call") from None
+        # Unlike a shield, a wait leaves the task alone without a future of its own.
+        done, _ = await asyncio.wait((task,), timeout=deadline)
+        if not done:
+            raise Unavailable("The database took too long; repeat the call")
+        return task.result()
 
     async def _once(self, work: Work[T], ends_at: float) -> T:
         # Connecting has its own limit. A cancel in its midst would leave behind a backend that
@@ -177,6 +177,11 @@ class _Lines:
         self._all = [Line(url, name=name, options=_TIMEOUTS) for _ in range(_LINES)]
         for line in self._all:
             self.free.put_nowait(line)
+
+    async def take(self, deadline: float) -> Line:
+        if self.free.empty():
+            return await _had(self.free.get(), deadline)
+        return self.free.get_nowait()
 
     async def close(self) -> None:
         for line in self._all:
