@@ -34,6 +34,17 @@ class Kind(StrEnum):
 
 MOST_CAUSES = 50
 _OF_SESSIONS = frozenset({Kind.SIGNED_IN_AT_ARRIVAL, Kind.SIGNED_IN_LAST})
+# What a patient sees of the conversation anyway, or is told by a refusal to write.
+_OF_THE_CONVERSATION = frozenset(
+    {
+        Kind.IN_CONVERSATION,
+        Kind.STAFF_INACTIVE,
+        Kind.MESSAGING_DISABLED,
+        Kind.MESSAGING_BLOCKED,
+        Kind.MESSAGE_DELETED,
+        Kind.MESSAGE_READ,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +129,11 @@ def causes_of_sign_ins(last: SignIn | None) -> list[DeliveryCause]:
 def without_sign_in_times(causes: Sequence[DeliveryCause]) -> list[DeliveryCause]:
     """For staff, to whom other people's sessions are not shown."""
     return [replace(cause, at=None) if cause.kind in _OF_SESSIONS else cause for cause in causes]
+
+
+def shown_to_patients(causes: Sequence[DeliveryCause]) -> list[DeliveryCause]:
+    """Nothing of what a staff member does, wishes or is mailed."""
+    return [cause for cause in causes if cause.kind in _OF_THE_CONVERSATION]
 
 
 def causes_of_duplicates(profile_ids: Sequence[UUID]) -> list[DeliveryCause]:

@@ -1,7 +1,7 @@
 """ "Why didn't they get it?", answered in one ordered list, without text, name or address.
 
-For the staff member who takes part in the thread, and for ops, who may ask of any thread of the
-clinic and whose asking is audited.
+For the two who take part in the thread, each told what they may see, and for ops, who may ask of
+any thread of the clinic and whose asking is audited.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.chassis.errors import Unavailable
-from services.chassis.identity import Caller
+from services.chassis.identity import Caller, Role
 from services.conversations.domain.conversation import Conversation
 from services.conversations.domain.errors import (
     ConversationNotFound,
@@ -28,6 +28,7 @@ from services.conversations.domain.explaining import (
     causes_of_people,
     causes_of_session,
     causes_of_sign_ins,
+    shown_to_patients,
     without_sign_in_times,
 )
 from services.conversations.domain.message import Message
@@ -81,6 +82,8 @@ async def explain_delivery(
 ) -> Sequence[DeliveryCause]:
     """The thread's causes first, then the ledger's, then which profile the recipient may use."""
     own = await storage.run(_own_causes, command)
+    if command.caller.role is Role.PATIENT:
+        return shown_to_patients(own.causes)
     causes = list(own.causes)
     if own.message is not None:
         causes += causes_of_deliveries(
@@ -166,6 +169,8 @@ async def _access(tx: Transaction, conversation_id: UUID) -> tuple[Conversation,
 async def _causes_of_profile(tx: Transaction, command: ExplainDelivery) -> _Own:
     assert command.profile_id is not None
     profile_id = command.profile_id
+    if tx.caller.role is Role.PATIENT:
+        raise ProfileNotFound("There is no such profile")
     if not tx.caller.is_person:
         await tx.record(action="explain_delivery", object_type="profile", id=profile_id)
     people = await tx.people.of_profile(profile_id, staff_id=command.caller.person_id)

@@ -2,7 +2,6 @@
 
 from uuid import UUID, uuid4
 
-import grpc
 import pytest
 from sqlalchemy import text
 
@@ -161,15 +160,40 @@ async def test_a_profile_can_be_asked_about_before_there_is_a_thread(world):
     ]
 
 
-async def test_a_colleague_learns_nothing(world, thread):
-    doctor, patient, id = thread
+@pytest.mark.parametrize("somebody", ["staff", "profile"])
+async def test_who_takes_no_part_learns_nothing(world, thread, somebody):
+    doctor, _, id = thread
     await doctor.send(id)
+    other = await getattr(world, somebody)()
 
-    error = await failure((await world.staff()).explain(conversation_id=id))
+    error = await failure(other.explain(conversation_id=id))
 
     assert reason(error) == "CONVERSATION_NOT_FOUND"
-    refused = await failure(patient.explain(conversation_id=id))
-    assert refused.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_patient_is_told_what_the_conversation_shows_and_nothing_of_the_staff_member(
+    world, thread
+):
+    doctor, patient, id = thread
+    await doctor.send(id)
+    await patient.send(id)
+    await doctor.mark(id, 2)
+    await world.update(patient, do_not_email=True, override=Override.BLOCK)
+    world.directory.duplicates[patient.id] = [uuid4()]
+
+    assert await patient.explain(conversation_id=id) == [
+        "MESSAGING_BLOCKED",
+        "IN_CONVERSATION",
+        "MESSAGE_READ",
+    ]
+
+
+async def test_a_patient_asks_of_no_profile(world, thread):
+    _, patient, _ = thread
+
+    error = await failure(patient.explain(profile_id=str(patient.id)))
+
+    assert reason(error) == "PROFILE_NOT_FOUND"
 
 
 async def test_nothing_named_is_a_missing_field(thread):
