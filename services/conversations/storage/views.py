@@ -56,8 +56,7 @@ class Views:
         return [await to_entry(row, self._texts) for row in rows]
 
     async def _found(self, caller: Caller, page: Statement) -> Sequence[Entry]:
-        """By the pool: a search may look at every thread, and what was typed stays a parameter,
-        which Postgres does not log."""
+        """By the pool, which plans for what is asked: a search may look at every thread."""
 
         async def work(
             connection: AsyncConnection, _: datetime

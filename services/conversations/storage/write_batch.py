@@ -59,8 +59,8 @@ def _lock(members: str) -> str:
 
 def _load(members: str) -> str:
     # An earlier try is found by its request. With the thread or the clinic to go by, a plan made
-    # while there were few messages would read all of them: hence "not distinct", and the fence of
-    # "offset 0" before the clinic.
+    # while there were few messages would read all of them: hence "not distinct", and "offset 0",
+    # behind which nothing else is joined first.
     return f"""
     select c.clinic_id, c.id, c.staff_id, c.profile_id, c.created_at, c.last_sequence,
         c.staff_unread, c.profile_unread, c.staff_read_sequence, c.profile_read_sequence,
@@ -84,10 +84,10 @@ def _load(members: str) -> str:
         on session.clinic_id = member.clinic_id and session.session_id = member.session_id
     left join lateral (
         select * from messages as tried
-        where tried.request_id = member.request_id and tried.sender_side = member.side
-          and tried.conversation_id is not distinct from c.id
+        where tried.clinic_id = member.clinic_id and tried.request_id = member.request_id
+          and tried.sender_side = member.side and tried.conversation_id is not distinct from c.id
         offset 0
-    ) as earlier on earlier.clinic_id = c.clinic_id
+    ) as earlier on true
     {PEOPLE_JOINS}
     order by member.place
     """

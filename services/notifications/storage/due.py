@@ -24,6 +24,8 @@ select distinct clinic_id, recipient_side, recipient_id, dispatch_id from (
      order by leased_until limit :most)
 ) as due limit :most
 """)
+# Of profiles, the few that may have changed are looked at first: their index asks for the second
+# line of conditions, which follows from the others.
 _CHANGED = text("""
 (select distinct clinic_id, 'staff' as side, person_id from replica_sessions
  where side = 'staff' and ended_at is not null
@@ -37,6 +39,8 @@ union
    and (profile.do_not_email or profile.merge_id is not null
         or held.message_sent_at < profile.unmerged_at
         or held.message_sent_at < profile.mailable_since)
+   and (profile.do_not_email or profile.merge_id is not null
+        or profile.unmerged_at is not null or profile.mailable_since is not null)
  limit :most)
 union
 (select held.clinic_id, held.recipient_side, held.recipient_id

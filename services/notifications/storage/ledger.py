@@ -43,8 +43,11 @@ set state = new.state, reason = new.reason, decided_at = new.decided_at,
 from jsonb_populate_recordset(null::deliveries, cast(:rows as jsonb)) as new
 where held.clinic_id = new.clinic_id and held.id = new.id
 """)
+# HELD, said so that the index of what waits for a person serves, and not that of all that is due: a
+# plan that was made while nothing waited would take either.
+_HELD = "state in ('HELD', 'CLAIMED') and claim_id is null"
 # A dispatch that may have reached the provider already takes nothing further in.
-_OPEN_DISPATCHES = text("""
+_OPEN_DISPATCHES = text(f"""
 select asked.*, held.dispatch_id, held.due_at
 from unnest(cast(:clinics as uuid[]), cast(:recipients as uuid[]),
             cast(:conversations as uuid[]), cast(:channels as text[]))
@@ -53,7 +56,7 @@ lateral (
     select dispatch_id, due_at from deliveries
     where clinic_id = asked.clinic_id and recipient_id = asked.recipient_id
       and conversation_id = asked.conversation_id and channel = asked.channel
-      and state = 'HELD' and not resent
+      and {_HELD} and not resent
     order by due_at limit 1
 ) as held
 """)
@@ -84,7 +87,7 @@ _HELD_FOR = text(f"""
 select {_NAMED} from deliveries as held
 join unnest(cast(:clinics as uuid[]), cast(:recipients as uuid[]))
     as asked (clinic_id, recipient_id) using (clinic_id, recipient_id)
-where held.state = 'HELD'
+where {_HELD}
 """)
 _SIGNED_IN = text(f"""
 select held.* from unnest(cast(:clinics as uuid[]), cast(:recipients as uuid[]),

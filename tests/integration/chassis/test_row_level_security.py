@@ -188,8 +188,8 @@ def test_every_table_of_a_clinic_forces_the_same_policies(service, service_datab
 
 def _allowed_policies(service):
     of_scope = (
-        "(clinic_id = ANY (( SELECT (string_to_array(NULLIF("
+        "COALESCE((clinic_id = ANY (( SELECT (string_to_array(NULLIF("
         "current_setting('app.clinics'::text, true), ''::text), ','::text))::uuid[]"
-        " AS string_to_array)::uuid[]))"
+        " AS string_to_array)::uuid[])), false)"
     )
     return {(f"{service}_app", of_scope), (f"{service}_worker", "true")}
