@@ -40,6 +40,8 @@ Commit = Callable[[Sequence[M], bool], Awaitable[Sequence[R | DomainError | Skip
 
 @dataclass(slots=True)
 class _Entry(Generic[M, R]):
+    """`answer` is done before its time where its caller has left: the write goes on."""
+
     member: M
     answer: asyncio.Future[R]
 
@@ -77,15 +79,8 @@ class Batcher(Generic[M, R]):
         if not self._driving:
             self._driving = True
             self._start(self._drive_road())
-        # Until it is answered, also where nobody waits for that any more.
         self._waiting += 1
-        answer.add_done_callback(self._answered)
-        await asyncio.wait((answer,))  # a caller who leaves does not take the answer along
-        return answer.result()
-
-    def _answered(self, answer: asyncio.Future[R]) -> None:
-        self._waiting -= 1
-        answer.exception()  # a caller who is gone cannot look at it
+        return await answer
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         # Of no caller: the writes of many go together, and none of them speaks for the others.
@@ -119,7 +114,7 @@ class Batcher(Generic[M, R]):
         except Exception as error:
             if len(entries) == 1 or _concerns_all(error):
                 for entry in entries:
-                    _fail(entry.answer, error)
+                    self._fail(entry, error)
                 return
             log.warning("batch_repeated_by_member", members=len(entries), exc_info=error)
             for entry in entries:
@@ -139,9 +134,17 @@ class Batcher(Generic[M, R]):
         if isinstance(outcome, Skipped):
             self._put_in_lane(entry)
         elif isinstance(outcome, DomainError):
-            _fail(entry.answer, outcome)
-        elif not entry.answer.done():
-            entry.answer.set_result(outcome)
+            self._fail(entry, outcome)
+        else:
+            self._waiting -= 1
+            if not entry.answer.done():
+                entry.answer.set_result(outcome)
+
+    def _fail(self, entry: _Entry[M, R], error: Exception) -> None:
+        self._waiting -= 1
+        if not entry.answer.done():
+            entry.answer.set_exception(error)
+            entry.answer.exception()  # a caller who has just left cannot look at it
 
     def _put_in_lane(self, entry: _Entry[M, R]) -> None:
         if not self._joined_lane(entry):
@@ -153,8 +156,3 @@ class Batcher(Generic[M, R]):
 def _concerns_all(error: Exception) -> bool:
     """The database is out of reach or overloaded; a race that was lost may be one member's."""
     return isinstance(error, DomainError) and not isinstance(error, Aborted)
-
-
-def _fail(answer: asyncio.Future[R], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)

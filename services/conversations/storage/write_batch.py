@@ -1,4 +1,4 @@
-"""The group commit's SQL: lock, fence, load; then store and commit (design section 4).
+"""The group commit's SQL: lock and fence, load; then store and commit (design section 4).
 
 What is sent together runs one after the other, each with a snapshot of its own: the load sees what
 committed while the locks were awaited.
@@ -50,10 +50,18 @@ _THEIRS = """c.clinic_id = member.clinic_id and c.id = member.id
     and case member.side when 'staff' then c.staff_id else c.profile_id end = member.person_id"""
 
 
-def _lock(members: str) -> str:
+def _lock(members: str, *, if_locked: str) -> str:
+    # The fences come when the threads are locked, as the second part of what is appended.
     return f"""
-    select c.id from {members} join conversations as c on {_THEIRS}
-    order by c.clinic_id, c.id for update of c
+    with locked as materialized (
+        select c.id from {members} join conversations as c on {_THEIRS}
+        order by c.clinic_id, c.id for update of c {if_locked}
+    )
+    select id from locked
+    union all
+    select null from (
+        select pg_advisory_xact_lock_shared(key) from unnest(cast(:keys as bigint[])) as key
+    ) as fences
     """
 
 
@@ -115,7 +123,8 @@ def _move(threads: str) -> str:
 
 
 _MEMBERS = many("member", _MEMBER, "cast(:members as jsonb)")
-_LOCK_ALL = {True: text(_lock(_MEMBERS)), False: text(_lock(_MEMBERS) + " skip locked")}
+_IF_LOCKED = {True: "", False: "skip locked"}
+_LOCK_ALL = {wait: text(_lock(_MEMBERS, if_locked=word)) for wait, word in _IF_LOCKED.items()}
 _LOAD_ALL = text(_load(_MEMBERS))
 _STORE_ALL = text(f"""
 with posted as ({_post(many("message", _MESSAGE, "cast(:batch as jsonb) -> 'messages'"))}),
@@ -125,15 +134,12 @@ told as ({outbox.insert_many("cast(:batch as jsonb) -> 'events'")})
 """)
 # One by one is how sends come to a clinic that is not busy.
 _ALONE = one("member", _MEMBER)
-_LOCK_ONE = {True: text(_lock(_ALONE)), False: text(_lock(_ALONE) + " skip locked")}
+_LOCK_ONE = {wait: text(_lock(_ALONE, if_locked=word)) for wait, word in _IF_LOCKED.items()}
 _LOAD_ONE = text(_load(_ALONE))
 _STORE_ONE = text(f"""
 with posted as ({_post(one("message", _MESSAGE))}), told as ({outbox.INSERT_ONE})
 {_move(one("thread", _THREAD))}
 """)
-_FENCE = text(
-    "select pg_advisory_xact_lock_shared(key) from unnest(cast(:keys as bigint[])) as key"
-)
 
 
 async def load(
@@ -147,15 +153,11 @@ async def load(
     clinics = {member.caller.clinic for member in batch}
     members = [_member_row(*numbered) for numbered in enumerate(batch)]
     if len(members) == 1:
-        lock, read, parameters = _LOCK_ONE[wait], _LOAD_ONE, values("member", members[0])
+        lock, read, given = _LOCK_ONE[wait], _LOAD_ONE, values("member", members[0])
     else:
-        lock, read, parameters = _LOCK_ALL[wait], _LOAD_ALL, {"members": to_json(members)}
-    _, locks, _, rows = await talk.ask(
-        scope(clinics),
-        (lock, parameters),
-        (_FENCE, {"keys": sorted(map(fence_key, clinics))}),
-        (read, parameters),
-    )
+        lock, read, given = _LOCK_ALL[wait], _LOAD_ALL, {"members": to_json(members)}
+    fences = {"keys": sorted(map(fence_key, clinics))}
+    _, locks, rows = await talk.ask(scope(clinics), (lock, {**given, **fences}), (read, given))
     locked = frozenset(row.id for row in locks)
     loaded = [_to_loaded(member, row, locked) for member, row in zip(batch, rows, strict=True)]
     return loaded, rows[0].now
