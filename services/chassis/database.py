@@ -127,9 +127,12 @@ class Database:
         task.add_done_callback(partial(_ended, on_end))
         # Unlike a shield, a wait leaves the task alone without a future of its own.
         done, _ = await asyncio.wait((task,), timeout=deadline)
-        if not done:
-            raise Unavailable("The database took too long; repeat the call")
-        return task.result()
+        try:
+            if done:
+                return task.result()
+        except TimeoutError:  # the task's own clock was first
+            pass
+        raise Unavailable("The database took too long; repeat the call")
 
     async def _once(self, work: Work[T], ends_at: float) -> T:
         # Connecting has its own limit. A cancel in its midst would leave behind a backend that
@@ -149,7 +152,7 @@ class Database:
                 result = await work(talk)
                 await talk.end()
         except BaseException:
-            await line.close()
+            await talk.abandon()
             raise
         if talk.tells:
             self._tell()

@@ -19,7 +19,7 @@ from services.chassis import dead_letters
 from services.chassis.bus import PullConsumer
 from services.chassis.database import Database
 from services.chassis.envelope import to_event
-from services.chassis.errors import Unavailable
+from services.chassis.errors import ResourceExhausted, Unavailable
 from services.chassis.line import Connection
 from services.chassis.logs import get_logger
 from services.chassis.outbox import Event
@@ -30,6 +30,9 @@ MOST_DELAY_SECONDS = 60.0
 CLAIM_RETENTION = timedelta(days=14)
 
 Handle = Callable[[Sequence[Event]], Awaitable[None]]
+
+# What all events need is out of reach, or in use: one by one they would fare no better.
+_NOT_NOW = (Unavailable, ResourceExhausted)
 
 log = get_logger()
 
@@ -107,7 +110,7 @@ class Intake:
             return {}
         except NotAllHandled as some:
             return self._noted([event for event in events if event.event_id in some.failures], some)
-        except Unavailable as error:
+        except _NOT_NOW as error:
             log.warning("events_wait", consumer=self.consumer, count=len(events))
             return {event.event_id: error for event in events}
         except Exception as error:
@@ -122,11 +125,11 @@ class Intake:
     def _noted(self, events: Sequence[Event], some: NotAllHandled) -> dict[UUID, Exception]:
         """A line for each event that failed, and one for all that wait."""
         failures = {event.event_id: some.failures[event.event_id] for event in events}
-        waiting = [error for error in failures.values() if isinstance(error, Unavailable)]
+        waiting = [error for error in failures.values() if isinstance(error, _NOT_NOW)]
         if waiting:
             log.warning("events_wait", consumer=self.consumer, count=len(waiting))
         for event in events:
-            if not isinstance(failures[event.event_id], Unavailable):
+            if not isinstance(failures[event.event_id], _NOT_NOW):
                 self._note(event, failures[event.event_id])
         return failures
 

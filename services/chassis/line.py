@@ -5,8 +5,10 @@ plans that each connection has made once: a pool's checkout, BEGIN, COMMIT and a
 each statement would cost several times what the statements do.
 """
 
+import asyncio
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -41,6 +43,8 @@ _MakeRow = Callable[[Sequence[object]], Row]
 
 _BEGIN: Statement = (text("begin"), {})
 _COMMIT: Statement = (text("commit"), {})
+_ROLLBACK: Statement = (text("rollback"), {})
+_ROLLBACK_SECONDS = 1.0
 
 _numbers = count()
 _DIALECT = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -55,7 +59,8 @@ class Line:
     """One connection, opened when it is first used and again after it broke.
 
     It stays in libpq's pipeline mode: a cursor would do for each result what is needed once a
-    statement. Whoever sees it raise closes it, for what was asked after the failure is unread.
+    statement. After an exchange that failed it is out of step, for what came behind the failure is
+    unread: it can only be closed.
     """
 
     def __init__(self, url: str, *, name: str, options: str) -> None:
@@ -64,12 +69,14 @@ class Line:
         self._options = options + _KEYED
         self._driver: psycopg.AsyncConnection | None = None
         self._adapter = Transformer()
+        self.in_step = True
         # How each statement that this connection has prepared makes rows, once it has made some.
         self._prepared: dict[bytes, _MakeRow | None] = {}
 
     async def open(self) -> None:
         if self._driver is None or self._driver.closed:
             self._prepared.clear()
+            self.in_step = True
             self._driver = await psycopg.AsyncConnection.connect(
                 self._url,
                 autocommit=True,
@@ -98,7 +105,12 @@ class Line:
 
     async def _exchange(self, ask: Callable[[PGconn], None]) -> Sequence[PGresult]:
         assert self._driver is not None
-        return await self._driver.wait(_exchange(self._driver.pgconn, ask))
+        if not self.in_step:
+            raise psycopg.OperationalError("the exchange before this one failed")
+        self.in_step = False
+        results = await self._driver.wait(_exchange(self._driver.pgconn, ask))
+        self.in_step = True
+        return results
 
     def _execute(self, server: PGconn, asked: Sequence[tuple[bytes, Sequence[object]]]) -> None:
         for name, values in asked:
@@ -146,6 +158,16 @@ class Talk:
         """Commit what is still open."""
         if self._open:
             await self.ask(commit=True)
+
+    async def abandon(self) -> None:
+        """Undo what is still open; a line that is out of step ends."""
+        if self._open and self._line.in_step:
+            # Where that fails, the line is out of step.
+            with suppress(psycopg.Error, TimeoutError):
+                async with asyncio.timeout(_ROLLBACK_SECONDS):
+                    await self._line.send([_ROLLBACK])
+        if not self._line.in_step:
+            await self._line.close()
 
 
 class Answer(list[Row]):

@@ -34,17 +34,10 @@ class Kind(StrEnum):
 
 MOST_CAUSES = 50
 _OF_SESSIONS = frozenset({Kind.SIGNED_IN_AT_ARRIVAL, Kind.SIGNED_IN_LAST})
-# What a patient sees of the conversation anyway, or is told by a refusal to write.
-_OF_THE_CONVERSATION = frozenset(
-    {
-        Kind.IN_CONVERSATION,
-        Kind.STAFF_INACTIVE,
-        Kind.MESSAGING_DISABLED,
-        Kind.MESSAGING_BLOCKED,
-        Kind.MESSAGE_DELETED,
-        Kind.MESSAGE_READ,
-    }
-)
+# What a patient sees of the conversation anyway.
+_OF_THE_CONVERSATION = frozenset({Kind.IN_CONVERSATION, Kind.MESSAGE_DELETED, Kind.MESSAGE_READ})
+# Of these a refusal to write tells the first.
+_CLOSED = frozenset({Kind.STAFF_INACTIVE, Kind.MESSAGING_DISABLED, Kind.MESSAGING_BLOCKED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +125,10 @@ def without_sign_in_times(causes: Sequence[DeliveryCause]) -> list[DeliveryCause
 
 
 def shown_to_patients(causes: Sequence[DeliveryCause]) -> list[DeliveryCause]:
-    """Nothing of what a staff member does, wishes or is mailed."""
-    return [cause for cause in causes if cause.kind in _OF_THE_CONVERSATION]
+    """No more than the conversation and a refusal to write tell them: nothing of what a staff
+    member does, wishes or is mailed."""
+    closed = [cause for cause in causes if cause.kind in _CLOSED]
+    return closed[:1] + [cause for cause in causes if cause.kind in _OF_THE_CONVERSATION]
 
 
 def causes_of_duplicates(profile_ids: Sequence[UUID]) -> list[DeliveryCause]:

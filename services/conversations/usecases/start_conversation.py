@@ -39,11 +39,11 @@ async def start_conversation(command: StartConversation, *, storage: Storage) ->
     if command.additional_profile_ids:
         raise NoGroups("A conversation has exactly one profile", field="additional_profile_ids")
     try:
-        entry = await storage.run(_start, command)
+        return await storage.run(_start, command)
     except ProfileMerged:
         raise await storage.run(_merged, command) from None
-    storage.started()
-    return entry
+    finally:
+        storage.started()
 
 
 async def _start(tx: Transaction, command: StartConversation) -> Entry:

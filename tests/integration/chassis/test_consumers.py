@@ -11,7 +11,7 @@ import pytest
 from services.chassis import bus as bus_module
 from services.chassis import inbox, outbox
 from services.chassis.bus import Bus, PullConsumer
-from services.chassis.errors import Unavailable
+from services.chassis.errors import ResourceExhausted, Unavailable
 from services.chassis.inbox import Intake, Malformed, NotAllHandled, take_from_bus
 from services.chassis.outbox import Event, Sequencer
 from services.chassis.relay import Relay
@@ -234,12 +234,15 @@ async def test_an_event_that_fails_for_a_while_is_tried_again(
     assert look("select from dead_letters") == []
 
 
-async def test_a_batch_that_waits_for_what_is_out_of_reach_is_told_of_once(app, worker, capfd):
+@pytest.mark.parametrize("error", [Unavailable("out of reach"), ResourceExhausted("all in use")])
+async def test_a_batch_that_waits_for_what_is_out_of_reach_is_told_of_once(
+    app, worker, capfd, error
+):
     tried = []
 
     async def unreachable(events):
         tried.append(len(events))
-        raise Unavailable("out of reach")
+        raise error
 
     intake = Intake(consumer=CONSUMER, app=app, worker=worker, handle=unreachable)
     events = [_event(position) for position in range(1, 11)]

@@ -96,6 +96,36 @@ async def test_work_that_raises_between_two_exchanges_writes_nothing(app):
     assert await _stored(app, clinic) == []
 
 
+async def test_work_that_raises_costs_no_connection(app):
+    async def work(talk):
+        [[here]] = await talk.ask((_PID, {}))
+        seen.append(here.pid)
+        raise ValueError
+
+    seen = []
+    for _ in range(2):
+        with pytest.raises(ValueError):
+            await app.talk(work)
+
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+
+
+async def test_what_is_asked_after_a_failure_gets_no_answer_of_what_came_before(app):
+    clinic = uuid4()
+    broken = _CLAIM, {"clinic": uuid4(), "half": "elsewhere", "id": uuid4()}
+
+    async def work(talk):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await talk.ask(scope([clinic]), broken, _halves(clinic))
+        await talk.ask((_PID, {}))
+
+    with pytest.raises(Unavailable):
+        await app.talk(work)
+
+    assert await _stored(app, clinic) == []
+
+
 async def test_what_is_left_open_is_committed_at_the_end_and_told_of(app):
     clinic, told = uuid4(), []
     app.on_events.append(lambda: told.append("told"))

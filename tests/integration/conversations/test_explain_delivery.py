@@ -179,10 +179,11 @@ async def test_a_patient_is_told_what_the_conversation_shows_and_nothing_of_the_
     await patient.send(id)
     await doctor.mark(id, 2)
     await world.update(patient, do_not_email=True, override=Override.BLOCK)
+    await world.deactivate(doctor)
     world.directory.duplicates[patient.id] = [uuid4()]
 
     assert await patient.explain(conversation_id=id) == [
-        "MESSAGING_BLOCKED",
+        "STAFF_INACTIVE",
         "IN_CONVERSATION",
         "MESSAGE_READ",
     ]
