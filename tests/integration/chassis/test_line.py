@@ -102,7 +102,7 @@ async def test_work_that_raises_costs_no_connection(app):
         seen.append(here.pid)
         raise ValueError
 
-    seen = []
+    seen: list[int] = []
     for _ in range(2):
         with pytest.raises(ValueError):
             await app.talk(work)
