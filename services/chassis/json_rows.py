@@ -6,7 +6,7 @@ one row, its values cost Postgres half of what an array does.
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 JsonRow = dict[str, object]
@@ -14,7 +14,7 @@ JsonRows = list[JsonRow]
 
 
 def to_json(rows: object) -> str:
-    """Rows, or rows by name; ids, times and bytes in the form that Postgres reads."""
+    """Rows, or rows by name; ids, times, durations and bytes in the form that Postgres reads."""
     return json.dumps(rows, default=_plain)
 
 
@@ -35,10 +35,16 @@ def values(name: str, row: Mapping[str, object]) -> Mapping[str, object]:
     return {f"{name}_{column}": value for column, value in row.items()}
 
 
-def names(columns: str) -> str:
-    """SQL: the columns alone, to select or insert."""
-    return ", ".join(column.split()[0] for column in columns.split(","))
+def insert(table: str, columns: str, rows: str) -> str:
+    """SQL: insert rows of `many` or `one`, which have these columns."""
+    names = ", ".join(column.split()[0] for column in columns.split(","))
+    return f"insert into {table} ({names}) select {names} from {rows}"
 
 
-def _plain(value: UUID | datetime | bytes) -> str:
-    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
+def _plain(value: UUID | datetime | timedelta | bytes) -> str:
+    match value:
+        case bytes():
+            return f"\\x{value.hex()}"
+        case timedelta():
+            return f"{value.total_seconds():f} seconds"  # never as 1e-06
+    return str(value)

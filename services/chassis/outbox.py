@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.chassis.database import Database, note_events
 from services.chassis.errors import OutOfRange
 from services.chassis.ids import uuid7
-from services.chassis.json_rows import JsonRow, many, names, one, to_json
+from services.chassis.json_rows import JsonRow, insert, many, one, to_json
 from services.chassis.line import AnyRow, Connection
 from services.chassis.telemetry import current_traceparent
 
@@ -102,18 +102,13 @@ _COLUMNS = """event_id uuid, clinic_id uuid, kind text, type text, aggregate_typ
     trace text"""
 
 
-def _insert(events: str) -> str:
-    columns = names(_COLUMNS)
-    return f"insert into outbox ({columns}) select {columns} from {events}"
-
-
 def insert_many(array: str) -> str:
     """SQL: insert the events of a JSON array of `row_of`; they are numbered in its order."""
-    return _insert(many("event", _COLUMNS, array))
+    return insert("outbox", _COLUMNS, many("event", _COLUMNS, array))
 
 
 # The same for one, given by `json_rows.values("event", row_of(...))`.
-INSERT_ONE = _insert(one("event", _COLUMNS))
+INSERT_ONE = insert("outbox", _COLUMNS, one("event", _COLUMNS))
 _ADD = text(insert_many("cast(:events as jsonb)"))
 
 

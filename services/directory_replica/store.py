@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import Row, TextClause, text
@@ -124,23 +123,15 @@ def _batches(states: Sequence[State]) -> list[tuple[Statements, str]]:
 
 
 def _row(state: State) -> dict[str, object]:
-    """The columns of a state, in forms that jsonb_populate_recordset reads."""
+    """The columns of a state."""
     row: dict[str, object] = {
         "incarnation": state.stamp.incarnation,
         "version": state.stamp.version,
     }
     for name in type(state).__dataclass_fields__:
         if name != "stamp":
-            row[name] = _json_value(getattr(state, name))
+            row[name] = getattr(state, name)
     return {"details_version": 0} | row
-
-
-def _json_value(value: object) -> object:
-    if isinstance(value, timedelta):
-        return f"{value.total_seconds():f} seconds"  # never as 1e-06
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value
 
 
 _CLINIC, _STAFF, _PROFILE, _SESSION = (

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from services.chassis import outbox
 from services.chassis.database import note_events, scope
-from services.chassis.json_rows import JsonRow, JsonRows, many, names, one, to_json, values
+from services.chassis.json_rows import JsonRow, JsonRows, insert, many, one, to_json, values
 from services.chassis.keys import DataKey
 from services.chassis.line import Row, Statement, Talk
 from services.conversations.domain.writing import (
@@ -101,16 +101,6 @@ def _load(members: str) -> str:
     """
 
 
-def _post(messages: str) -> str:
-    columns = names(_MESSAGE)
-    return f"insert into messages ({columns}) select {columns} from {messages}"
-
-
-def _mark(marks: str) -> str:
-    columns = names(_MARK)
-    return f"insert into read_marks ({columns}) select {columns} from {marks}"
-
-
 def _move(threads: str) -> str:
     return f"""
     update conversations as c
@@ -122,22 +112,27 @@ def _move(threads: str) -> str:
     """
 
 
+def _of_batch(name: str, columns: str, part: str) -> str:
+    return many(name, columns, f"cast(:batch as jsonb) -> '{part}'")
+
+
 _MEMBERS = many("member", _MEMBER, "cast(:members as jsonb)")
 _IF_LOCKED = {True: "", False: "skip locked"}
 _LOCK_ALL = {wait: text(_lock(_MEMBERS, if_locked=word)) for wait, word in _IF_LOCKED.items()}
 _LOAD_ALL = text(_load(_MEMBERS))
 _STORE_ALL = text(f"""
-with posted as ({_post(many("message", _MESSAGE, "cast(:batch as jsonb) -> 'messages'"))}),
-marked as ({_mark(many("mark", _MARK, "cast(:batch as jsonb) -> 'marks'"))}),
+with posted as ({insert("messages", _MESSAGE, _of_batch("message", _MESSAGE, "messages"))}),
+marked as ({insert("read_marks", _MARK, _of_batch("mark", _MARK, "marks"))}),
 told as ({outbox.insert_many("cast(:batch as jsonb) -> 'events'")})
-{_move(many("thread", _THREAD, "cast(:batch as jsonb) -> 'threads'"))}
+{_move(_of_batch("thread", _THREAD, "threads"))}
 """)
 # One by one is how sends come to a clinic that is not busy.
 _ALONE = one("member", _MEMBER)
 _LOCK_ONE = {wait: text(_lock(_ALONE, if_locked=word)) for wait, word in _IF_LOCKED.items()}
 _LOAD_ONE = text(_load(_ALONE))
 _STORE_ONE = text(f"""
-with posted as ({_post(one("message", _MESSAGE))}), told as ({outbox.INSERT_ONE})
+with posted as ({insert("messages", _MESSAGE, one("message", _MESSAGE))}),
+told as ({outbox.INSERT_ONE})
 {_move(one("thread", _THREAD))}
 """)
 
